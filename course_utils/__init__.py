@@ -1,0 +1,1 @@
+"""Helpers of the ResNet course: data, models, training, evaluation and figures."""

@@ -1,0 +1,1 @@
+"""Checks of the reader's exercises, one module a lesson."""

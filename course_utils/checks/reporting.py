@@ -1,0 +1,48 @@
+"""How a check of an exercise answers: right, wrong with one hint, or not solved yet."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+NOT_SOLVED = NotImplementedError
+
+
+class Wrong(Exception):
+    """What is wrong with the reader's answer, with one hint. Never the answer."""
+
+
+def exercise(hint: str) -> Callable[[Callable[..., str]], Callable[..., bool]]:
+    """Return a decorator that turns a check into one that prints its verdict.
+
+    The decorated check takes the reader's answer. It raises `Wrong` where the answer
+    is wrong and returns a sentence that says what is right. An answer that is not
+    there yet (``None``, ``...``, or a function that raises `NotImplementedError`) is
+    not an error, and an exception inside the reader's function becomes one line.
+
+    Args:
+        hint: What to say to a reader who has not begun.
+    """
+
+    def decorate(check: Callable[..., str]) -> Callable[..., bool]:
+        @wraps(check)
+        def checked(*answers: Any) -> bool:
+            if any(answer is None or answer is ... for answer in answers):
+                print(f"Not solved yet. Hint: {hint}")
+                return False
+            try:
+                print(f"✓ {check(*answers)}")
+            except NOT_SOLVED:
+                print(f"Not solved yet. Hint: {hint}")
+                return False
+            except Wrong as wrong:
+                print(f"✗ {wrong}")
+                return False
+            except Exception as error:
+                reason = str(error).strip().splitlines() or ["no message"]
+                print(f"✗ Your code raised {type(error).__name__}: {reason[0]}")
+                return False
+            return True
+
+        return checked
+
+    return decorate

@@ -1,0 +1,1 @@
+"""Data sets of the course: found, downloaded or drawn."""

@@ -1,0 +1,225 @@
+"""A pen that draws solids and limbs in a small 3-D frame onto a Pillow image."""
+
+from __future__ import annotations
+
+import colorsys
+import math
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+Colour = tuple[int, ...]
+BLACK, WHITE, CLEAR = (24, 22, 26), (244, 244, 240), (0, 0, 0, 0)
+GLASS, TYRE = (70, 88, 108), (32, 32, 36)
+FURS = (
+    (122, 82, 48),
+    (160, 112, 66),
+    (196, 152, 100),
+    (92, 60, 40),
+    (58, 48, 46),
+    (36, 34, 38),
+    (128, 124, 122),
+    (176, 172, 166),
+    (224, 214, 198),
+    (190, 108, 50),
+)
+# Which coordinates a flat figure's two numbers are; the third is its `at`.
+PLANES = {"xy": (0, 1, 2), "zy": (2, 1, 0), "xz": (0, 2, 1)}
+
+
+@lru_cache(maxsize=None)
+def points(text: str) -> np.ndarray:
+    """Return the (N, 2) array of an SVG-like list of points, "x,y x,y …"."""
+    return np.array([pair.split(",") for pair in text.split()], dtype=float)
+
+
+@lru_cache(maxsize=None)
+def _smoothing(count: int, steps: int = 4) -> np.ndarray:
+    """Return the matrix that rounds a closed polygon (Catmull-Rom spline)."""
+    matrix = np.zeros((count * steps, count))
+    for row in range(count * steps):
+        corner, t = row // steps, row % steps / steps
+        weights = (
+            -0.5 * t + t**2 - 0.5 * t**3,
+            1 - 2.5 * t**2 + 1.5 * t**3,
+            0.5 * t + 2 * t**2 - 1.5 * t**3,
+            -0.5 * t**2 + 0.5 * t**3,
+        )
+        for shift, weight in enumerate(weights, start=-1):
+            matrix[row, (corner + shift) % count] += weight
+    return matrix
+
+
+_ANGLES = np.linspace(0, 2 * math.pi, 18, endpoint=False)
+_CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """Return the colour made darker (factor < 1) or lighter (factor > 1)."""
+    if factor <= 1:
+        return tuple(int(c * factor) for c in colour)
+    return tuple(int(255 - (255 - c) * max(0.0, 2 - factor)) for c in colour)
+
+
+def mix(a: Colour, b: Colour, share: float) -> Colour:
+    """Return the colour that is `share` of the way from a to b."""
+    return tuple(int(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+
+
+def hsv(hue: float, saturation: float, value: float) -> Colour:
+    """Return the 8-bit RGB colour of hue, saturation and value in [0, 1]."""
+    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
+
+
+def paint(rng: np.random.Generator) -> Colour:
+    """Return a random colour of varnish: often white, grey or black."""
+    if rng.random() < 0.4:
+        return hsv(rng.random(), 0.08, rng.choice([0.2, 0.5, 0.75, 0.92]))
+    return hsv(rng.random(), rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.95))
+
+
+def fur(rng: np.random.Generator) -> Colour:
+    """Return a random colour of fur."""
+    colour = FURS[rng.integers(len(FURS))]
+    return tuple(int(c) for c in np.clip(colour + rng.normal(0, 10, 3), 12, 246))
+
+
+class Pen:
+    """Draws a subject that fills about [-1, 1] in x (forwards) and y (down).
+
+    The subject is turned by `pose`; z points to the viewer while yaw is 0.
+
+    Args:
+        size: side of the square RGBA image, in pixels.
+        centre: where the subject's origin lies on the image, in pixels.
+        scale: pixels per unit.
+        flip: whether the subject looks to the left.
+    """
+
+    def __init__(
+        self, size: int, centre: tuple[float, float], scale: float, flip: bool
+    ) -> None:
+        self.image = Image.new("RGBA", (size, size))
+        self.centre = np.array(centre)
+        self.scale = scale
+        self.flip = -1.0 if flip else 1.0
+        self._draw = ImageDraw.Draw(self.image)
+        self.pose()
+
+    def pose(self, yaw: float = 0.0, pitch: float = 0.0, tilt: float = 0.0) -> None:
+        """Turn what is drawn from now on; angles in degrees."""
+        a, b, c = (math.radians(angle) for angle in (yaw, pitch, tilt))
+        depth = np.array([-math.sin(a), 0.0, math.cos(a)])
+        side = np.array([math.cos(a), 0.0, math.sin(a)])
+        down = depth * math.sin(b) + np.array([0.0, math.cos(b), 0.0])
+        turn = np.array([[math.cos(c), -math.sin(c)], [math.sin(c), math.cos(c)]])
+        self.depth = depth * math.cos(b) - np.array([0.0, math.sin(b), 0.0])
+        self.matrix = self.scale * turn @ np.stack([side, down])
+        self.matrix[0] *= self.flip
+
+    def project(
+        self, shape: str | np.ndarray, at: float | np.ndarray = 0.0, plane: str = "xy"
+    ) -> np.ndarray:
+        """Return the pixel positions (N, 2) of points on a plane of the frame."""
+        shape = points(shape) if isinstance(shape, str) else np.asarray(shape, float)
+        first, second, third = PLANES[plane]
+        flat = shape @ self.matrix[:, [first, second]].T + self.centre
+        return flat + np.multiply.outer(at, self.matrix[:, third])
+
+    def _fill(self, outline: np.ndarray, colour: Colour) -> None:
+        self._draw.polygon(outline.ravel().tolist(), fill=colour)
+
+    def polygon(
+        self,
+        shape: str | np.ndarray,
+        colour: Colour,
+        at: float | np.ndarray = 0.0,
+        plane: str = "xy",
+    ) -> None:
+        """Fill the polygon through the points."""
+        self._fill(self.project(shape, at, plane), colour)
+
+    def blob(
+        self,
+        shape: str | np.ndarray,
+        colour: Colour,
+        at: float | np.ndarray = 0.0,
+        plane: str = "xy",
+    ) -> None:
+        """Fill the smooth closed curve through the points."""
+        outline = self.project(shape, at, plane)
+        self._fill(_smoothing(len(outline)) @ outline, colour)
+
+    def ellipse(
+        self,
+        x: float,
+        y: float,
+        rx: float,
+        ry: float,
+        colour: Colour,
+        turn: float = 0.0,
+        at: float = 0.0,
+        plane: str = "xy",
+    ) -> None:
+        """Fill an ellipse, turned by `turn` degrees."""
+        c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+        axes = np.array([[c * rx, s * rx], [-s * ry, c * ry]])
+        self._fill(self.project(_CIRCLE @ axes + (x, y), at, plane), colour)
+
+    def limb(
+        self,
+        path: str | np.ndarray,
+        widths: tuple[float, ...],
+        colour: Colour,
+        at: float | np.ndarray = 0.0,
+        plane: str = "xy",
+    ) -> None:
+        """Draw a round tube along a path; its widths are spread over the path."""
+        line = self.project(path, at, plane)
+        steps = np.linspace(0, len(widths) - 1, len(line))
+        half = np.interp(steps, range(len(widths)), widths) * self.scale / 2
+        for (x, y), radius in zip(line.tolist(), half.tolist(), strict=True):
+            box = (x - radius, y - radius, x + radius, y + radius)
+            self._draw.ellipse(box, fill=colour)
+        ahead = np.diff(line, axis=0)
+        length = np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-6)
+        normal = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1) / length[:, None]
+        for i, across in enumerate(normal):
+            start, end = across * half[i], across * half[i + 1]
+            a, b = line[i], line[i + 1]
+            self._fill(np.stack([a + start, b + end, b - end, a - start]), colour)
+
+    def prism(
+        self,
+        profile: str | np.ndarray,
+        half_width: float,
+        colours: Colour | list[Colour],
+        middle: float = 0.0,
+    ) -> None:
+        """Draw a side profile extruded in z; shows the faces the viewer sees.
+
+        Args:
+            profile: corners in the xy plane, clockwise on the screen.
+            half_width: half of the extent in z.
+            colours: of the side, or of the side and of each edge's face in order.
+            middle: z of the solid's middle.
+        """
+        profile = points(profile) if isinstance(profile, str) else np.array(profile)
+        count = len(profile)
+        if isinstance(colours, tuple):
+            edges = np.roll(profile, -1, axis=0) - profile
+            upwards = edges[:, 0] / np.maximum(np.hypot(*edges.T), 1e-6)
+            colours = [colours] + [shade(colours, 0.9 + 0.3 * up) for up in upwards]
+        near = self.project(profile, middle + half_width)
+        far = self.project(profile, middle - half_width)
+        order = np.argsort(
+            (profile + np.roll(profile, -1, axis=0)) @ self.depth[:2], kind="stable"
+        )
+        for i in order.tolist():
+            j = (i + 1) % count
+            (ux, uy), (vx, vy) = near[j] - near[i], far[i] - near[i]
+            if (ux * vy - uy * vx) * self.flip < 0:
+                quad = np.stack([near[i], near[j], far[j], far[i]])
+                self._fill(quad, colours[i + 1])
+        self._fill(near, colours[0])

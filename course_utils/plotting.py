@@ -1,0 +1,116 @@
+"""Figures of the course: plain data in, matplotlib axes out."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+
+class EpochLists(Protocol):
+    """What `plot_history` draws: one number an epoch in every list."""
+
+    train_loss: list[float]
+    train_accuracy: list[float]
+    val_loss: list[float]
+    val_accuracy: list[float]
+    lr: list[float]
+
+
+def course_style() -> None:
+    """Use the course's style for all figures that follow.
+
+    Taught in: lesson 01, first cell.
+    """
+    plt.style.use(Path(__file__).with_name("course.mplstyle"))
+
+
+def plot_history(
+    history: EpochLists | Mapping[str, EpochLists], axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
+    """Return three axes: loss, accuracy and learning rate against the epoch.
+
+    Args:
+        history: One `History`, or several by name.
+        axes: Three axes to draw on; default a new figure's.
+
+    Raises:
+        ValueError: If there is no finished epoch to draw.
+
+    Taught in: lesson 03, "Training".
+    """
+    runs = history if isinstance(history, Mapping) else {"": history}
+    if not runs or not all(run.train_loss for run in runs.values()):
+        raise ValueError(
+            "A history has no finished epoch to draw; train for one epoch at least."
+        )
+    if axes is None:
+        _, axes = plt.subplots(1, 3, figsize=(10.5, 3.2))
+    panels = (("loss", "cross-entropy loss"), ("accuracy", "accuracy"))
+    for axis, (quantity, label) in zip(axes, panels, strict=False):
+        for number, (name, run) in enumerate(runs.items()):
+            for split, dash in (("train", "--"), ("val", "-")):
+                values = getattr(run, f"{split}_{quantity}")
+                long_name = {"train": "training", "val": "validation"}[split]
+                axis.plot(
+                    range(1, len(values) + 1),
+                    values,
+                    dash,
+                    color=f"C{number}",
+                    label=f"{name} {long_name}".strip(),
+                )
+        axis.set_ylabel(label)
+    axes[1].yaxis.set_major_formatter(PercentFormatter(1))
+    for number, run in enumerate(runs.values()):
+        epochs = range(1, len(run.lr) + 1)
+        axes[2].plot(epochs, run.lr, color=f"C{number}", marker=".")
+    axes[2].set_ylabel("learning rate")
+    for axis in axes:
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes[0].legend()
+    return axes
+
+
+def show_images(
+    images: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    size: float = 1.1,
+) -> np.ndarray:
+    """Return a grid of axes with one image each, upscaled without blur.
+
+    Args:
+        images: uint8 (N, H, W, 3), or float in [0, 1].
+        titles: One for each image.
+        columns: Images a row.
+        size: Width and height of each image, in inches.
+
+    Raises:
+        ValueError: If there is no image, or not one title each.
+
+    Taught in: lesson 03, "Look at the data".
+    """
+    if len(images) == 0 or (titles is not None and len(titles) != len(images)):
+        raise ValueError(
+            f"Got {len(images)} images and "
+            f"{'no' if titles is None else len(titles)} titles; give at least one "
+            "image, and one title each or none."
+        )
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    height = size * (1.25 if titles is not None else 1.0)
+    _, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, height * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image)
+        if titles is not None:
+            axis.set_title(titles[index], fontsize="small", loc="center")
+    return axes
