@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,7 +112,7 @@ class Fetch:
                 url, before = waiting[0], self.have()
                 limit_s = max(0.0, deadline - time.monotonic()) / len(waiting)
                 try:
-                    with self._ask(client, url, limit_s) as response:
+                    with closing(self._ask(client, url, limit_s)) as response:
                         try:
                             self._receive(response, urlsplit(url).netloc)
                         finally:

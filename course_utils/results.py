@@ -1,0 +1,69 @@
+"""Measured runs as JSON files: one file a run, read back for tables."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from course_utils.files import write_atomically
+from course_utils.session import project_root
+
+Result = dict[str, Any]
+
+
+def hardware_name(device: torch.device) -> str:
+    """Return the machine in a few words, for example ``"2-core x86_64 CPU"``."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    return f"{cores or os.cpu_count()}-core {platform.machine()} {device.type.upper()}"
+
+
+def save_result(path: Path, result: Mapping[str, Any], device: torch.device) -> None:
+    """Write a measured run to `path`, with the machine and the library's version.
+
+    Args:
+        path: The file to write, for example ``runs/03_cifar10_training/result.json``.
+        result: Numbers, strings, and lists and dicts of them.
+        device: Where the run was made.
+
+    Raises:
+        OSError: If the file cannot be written; what was there before stays.
+
+    Taught in: lesson 03, "Results".
+    """
+    record = {
+        **result,
+        "hardware": hardware_name(device),
+        "torch": str(torch.__version__).split("+")[0],
+    }
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def load_results(prefix: str, folder: Path | None = None) -> list[Result]:
+    """Return the measured runs whose file name begins with `prefix`, in its order.
+
+    Args:
+        prefix: For example ``"03_cifar10_training"``.
+        folder: Where to look; default the course's ``results/``.
+
+    Raises:
+        ValueError: If a file is not JSON.
+
+    Taught in: lesson 03, "Results".
+    """
+    folder = folder or project_root() / "results"
+    results = []
+    for path in sorted(folder.glob(f"{prefix}*.json")):
+        try:
+            results.append(json.loads(path.read_text("utf-8")))
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}); restore it, or delete it."
+            ) from error
+    return results

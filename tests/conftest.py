@@ -1,0 +1,42 @@
+"""What every test stands on: no variable of the course, a cache of its own."""
+
+import os
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from course_utils.data.cifar10 import CIFAR10_CLASSES
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    """A cache folder for the whole test run: drawing the sketches takes a while."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, shared_cache):
+    for name in [name for name in os.environ if name.startswith("COURSE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COURSE_CACHE", str(shared_cache))
+    monkeypatch.setenv("COURSE_OFFLINE", "1")
+    yield
+    matplotlib.pyplot.close("all")
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    """A data folder with cifar10/{train,test}/<class>/: 20 and 4 images a class."""
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 20), ("test", 4)):
+        for name in CIFAR10_CLASSES:
+            folder = tmp_path / "photos" / "cifar10" / split / name
+            folder.mkdir(parents=True)
+            for index in range(number):
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index:04d}.png")
+    return tmp_path / "photos"

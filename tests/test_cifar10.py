@@ -1,0 +1,280 @@
+"""CIFAR-10 found, half found, damaged, or drawn."""
+
+import hashlib
+import os
+import pickle
+import shutil
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import CIFAR10
+
+from course_utils.data import cifar10
+from course_utils.data.cifar10 import CIFAR10_CLASSES, load_cifar10
+
+
+def test_folders_of_images(photo_folder, capsys):
+    data = load_cifar10(photo_folder)
+    assert "Decoding 240 images" in capsys.readouterr().out
+    assert data.is_photos
+    assert data.classes == CIFAR10_CLASSES
+    sizes = [len(pair.labels) for pair in (data.train, data.val, data.test)]
+    assert sizes == [180, 20, 40]
+    assert np.bincount(data.val.labels).tolist() == [2] * 10
+    cat = np.asarray(Image.open(photo_folder / "cifar10/test/cat/0002.png"))
+    place = next(i for i, x in enumerate(data.test.images) if np.array_equal(x, cat))
+    assert CIFAR10_CLASSES[data.test.labels[place]] == "cat"
+
+
+def test_train_and_val_share_no_image(photo_folder):
+    data = load_cifar10(photo_folder)
+    train = {image.tobytes() for image in data.train.images}
+    val = {image.tobytes() for image in data.val.images}
+    assert len(train) == 180
+    assert not train & val
+
+
+def test_second_load_comes_from_the_cache(photo_folder, capsys):
+    first = load_cifar10(photo_folder)
+    capsys.readouterr()
+    second = load_cifar10(photo_folder)
+    assert capsys.readouterr().out == ""
+    assert np.array_equal(first.train.images, second.train.images)
+    assert first.mean == second.mean
+
+
+def test_changed_folder_is_decoded_again(photo_folder):
+    before = load_cifar10(photo_folder)
+    (photo_folder / "cifar10/test/cat/0000.png").unlink()
+    after = load_cifar10(photo_folder)
+    assert len(after.test.labels) == len(before.test.labels) - 1
+
+
+def test_read_only_folder(photo_folder):
+    for path in [photo_folder, *photo_folder.rglob("*")]:
+        mode = path.stat().st_mode
+        path.chmod(mode & ~(stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH))
+    try:
+        assert load_cifar10(photo_folder).is_photos
+    finally:
+        for path in [photo_folder, *photo_folder.rglob("*")]:
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
+
+
+def original_archive(folder, monkeypatch):
+    """Lay out the original archive, small, with checksums to match."""
+    batches = folder / "cifar-10-batches-py"
+    batches.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    md5s = {}
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        entry = {
+            "data": rng.integers(0, 256, (40, 3072), dtype=np.uint8),
+            "labels": (np.arange(40) % 10).tolist(),
+        }
+        (batches / name).write_bytes(pickle.dumps(entry))
+    names = {"label_names": list(CIFAR10_CLASSES)}
+    (batches / "batches.meta").write_bytes(pickle.dumps(names))
+    for path in batches.iterdir():
+        md5s[path.name] = hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(
+        CIFAR10,
+        "train_list",
+        [[f"data_batch_{i}", md5s[f"data_batch_{i}"]] for i in range(1, 6)],
+    )
+    monkeypatch.setattr(CIFAR10, "test_list", [["test_batch", md5s["test_batch"]]])
+    meta = {**CIFAR10.meta, "md5": md5s["batches.meta"]}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return batches
+
+
+def test_original_archive(tmp_path, monkeypatch):
+    batches = original_archive(tmp_path, monkeypatch)
+    data = load_cifar10(tmp_path)
+    sizes = [len(pair.labels) for pair in (data.train, data.val, data.test)]
+    assert sizes == [180, 20, 40]
+    raw = pickle.loads((batches / "test_batch").read_bytes())["data"][7]
+    image = raw.reshape(3, 32, 32).transpose(1, 2, 0)
+    assert np.array_equal(data.test.images[7], image)
+
+
+class Planted:
+    """Unpickling this leaves a file behind."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_nothing_is_unpickled_before_its_checksum_held(tmp_path, monkeypatch):
+    batches = original_archive(tmp_path, monkeypatch)
+    trap = tmp_path / "executed"
+    (batches / "data_batch_3").write_bytes(pickle.dumps(Planted(trap)))
+    with pytest.raises(ValueError, match=r"incomplete or was changed.*prepare cifar10"):
+        load_cifar10(tmp_path)
+    assert not trap.exists()
+
+
+def test_missing_batch_is_named(tmp_path, monkeypatch):
+    batches = original_archive(tmp_path, monkeypatch)
+    (batches / "data_batch_5").unlink()
+    with pytest.raises(ValueError, match="cifar-10-batches-py is incomplete"):
+        load_cifar10(tmp_path)
+
+
+def test_missing_class_folder(photo_folder):
+    shutil.rmtree(photo_folder / "cifar10/train/frog")
+    with pytest.raises(FileNotFoundError, match=r"has no folder frog.*copy it again"):
+        load_cifar10(photo_folder)
+
+
+def test_misnamed_class_folder_is_shown(photo_folder):
+    train = photo_folder / "cifar10/train"
+    (train / "frog").rename(train / "toad")
+    with pytest.raises(FileNotFoundError, match=r"no folder frog \(but has toad\)"):
+        load_cifar10(photo_folder)
+
+
+def test_empty_class_folder(photo_folder):
+    for path in (photo_folder / "cifar10/test/ship").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="ship holds no"):
+        load_cifar10(photo_folder)
+
+
+def test_half_filled_folder(photo_folder):
+    shutil.rmtree(photo_folder / "cifar10/test")
+    with pytest.raises(FileNotFoundError, match="has no folder test"):
+        load_cifar10(photo_folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"<html></html>", b"\x89PNG\r\n\x1a\n123"])
+def test_image_that_does_not_decode(photo_folder, content):
+    (photo_folder / "cifar10/train/dog/0003.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"0003\.png cannot be read as an image"):
+        load_cifar10(photo_folder)
+
+
+def test_truncated_jpeg(photo_folder):
+    path = photo_folder / "cifar10/train/dog/x.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(ValueError, match=r"x\.jpg cannot be read"):
+        load_cifar10(photo_folder)
+
+
+def test_image_of_another_size(photo_folder):
+    Image.new("RGB", (64, 48)).save(photo_folder / "cifar10/test/cat/big.png")
+    with pytest.raises(ValueError, match=r"64×48 pixels; expected 32×32"):
+        load_cifar10(photo_folder)
+
+
+def test_swapped_classes_are_noticed():
+    """Two classes that changed places in one split, at the size of the real set."""
+    rng = np.random.default_rng(0)
+    base = rng.integers(80, 170, (10, 32, 32, 3))
+
+    def pair(number, order):
+        labels = np.repeat(np.arange(10), number)
+        noise = rng.integers(-60, 60, (len(labels), 32, 32, 3))
+        images = (base[np.array(order)[labels]] + noise).astype(np.uint8)
+        return cifar10.Pair(images, labels)
+
+    right = list(range(10))
+    swapped = [0, 1, 2, 5, 4, 3, 6, 7, 8, 9]
+    cifar10._refuse_swapped_classes(pair(500, right), pair(500, right))
+    with pytest.raises(ValueError, match=r"cat looks like the test folder dog"):
+        cifar10._refuse_swapped_classes(pair(500, swapped), pair(500, right))
+
+
+def test_nothing_found_means_sketches_and_says_so(tmp_path, capsys):
+    data = load_cifar10(tmp_path)
+    said = capsys.readouterr().out
+    assert "using the built-in sketches, not photos" in said
+    assert not data.is_photos
+    assert "sketches" in data.describe()
+    sizes = [len(pair.labels) for pair in (data.train, data.val, data.test)]
+    assert sizes == [7000, 1000, 2000]
+    assert np.bincount(data.test.labels).tolist() == [200] * 10
+
+
+def test_sketches_of_the_splits_differ():
+    data = load_cifar10(None)
+    seen = [{x.tobytes() for x in pair.images} for pair in (data.train, data.val)]
+    assert not seen[0] & seen[1]
+
+
+def test_failed_download_means_sketches(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setattr(cifar10, "URLS", ("http://127.0.0.1:9/cifar.tar.gz",))
+    assert not load_cifar10(tmp_path).is_photos
+    assert "Using the built-in sketches" in capsys.readouterr().out
+
+
+def test_unwritable_cache_is_survived(photo_folder, tmp_path, monkeypatch, capsys):
+    blocked = tmp_path / "a file, not a folder"
+    blocked.write_text("")
+    monkeypatch.setenv("COURSE_CACHE", str(blocked / "cache"))
+    assert load_cifar10(photo_folder).is_photos
+    assert "Could not keep decoded images" in capsys.readouterr().out
+
+
+def test_disk_full_while_caching(photo_folder, tmp_path, monkeypatch, capsys):
+    """A real full disk: the kernel limits the size of what a child may write."""
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    code = (
+        "import resource, signal\n"
+        "from pathlib import Path\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from course_utils.data.cifar10 import load_cifar10\n"
+        f"print(load_cifar10(Path({str(photo_folder)!r})).describe())\n"
+    )
+    if os.name == "nt":
+        pytest.skip("limits on file size are set with the POSIX module resource")
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert "Could not keep decoded images" in done.stdout
+    assert "180 / 20 / 40 images" in done.stdout
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("keep", [0, 10, 5000, -100])
+def test_truncated_cache_is_made_again(
+    photo_folder, tmp_path, monkeypatch, capsys, keep
+):
+    monkeypatch.setenv("COURSE_CACHE", str(tmp_path / "cache"))
+    first = load_cifar10(photo_folder)
+    (kept,) = (tmp_path / "cache").glob("*.npz")
+    kept.write_bytes(kept.read_bytes()[:keep])
+    again = load_cifar10(photo_folder)
+    assert "is damaged; making it again" in capsys.readouterr().out
+    assert np.array_equal(first.test.images, again.test.images)
+    capsys.readouterr()
+    load_cifar10(photo_folder)
+    assert "damaged" not in capsys.readouterr().out
+
+
+def test_import_is_quick_to_follow_torch():
+    """No module that costs time is loaded by importing the package's helpers."""
+    code = (
+        "import sys, torch, torchvision, numpy, matplotlib.pyplot, PIL.Image\n"
+        "import tqdm.auto\n"
+        "before = set(sys.modules)\n"
+        "import course_utils.session, course_utils.data.cifar10, course_utils.models\n"
+        "import course_utils.training, course_utils.plotting\n"
+        "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
+        "print(sorted(new & {'httpx', 'sklearn', 'IPython', 'pandas', 'scipy'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,63 @@
+"""Figures: what is drawn, from plain data, and what is refused."""
+
+import numpy as np
+import pytest
+
+from course_utils.plotting import course_style, plot_history, show_images
+from course_utils.training import History
+
+
+def history(offset=0.0):
+    return History(
+        train_loss=[2.0 + offset, 1.0],
+        train_accuracy=[0.3, 0.6],
+        val_loss=[1.9, 1.1],
+        val_accuracy=[0.35, 0.55],
+        lr=[0.1, 0.01],
+        seconds=[1.0, 1.0],
+    )
+
+
+def test_plot_history_draws_what_it_was_given():
+    course_style()
+    loss, accuracy, lr = plot_history(history())
+    dashed, solid = loss.lines
+    assert list(dashed.get_ydata()) == [2.0, 1.0]
+    assert list(solid.get_ydata()) == [1.9, 1.1]
+    assert (dashed.get_linestyle(), solid.get_linestyle()) == ("--", "-")
+    assert list(accuracy.lines[1].get_xdata()) == [1, 2]
+    assert list(lr.lines[0].get_ydata()) == [0.1, 0.01]
+    assert all(
+        axis.get_xlabel() == "epoch" and axis.get_ylabel() for axis in (loss, lr)
+    )
+
+
+def test_plot_history_of_several_runs_names_them():
+    loss, *_ = plot_history({"plain": history(), "residual": history(1.0)})
+    texts = [text.get_text() for text in loss.get_legend().get_texts()]
+    assert texts[0] == "plain training"
+    assert texts[-1] == "residual validation"
+    assert loss.lines[0].get_color() == loss.lines[1].get_color()
+    assert loss.lines[0].get_color() != loss.lines[2].get_color()
+
+
+@pytest.mark.parametrize("nothing", [History(), {}, {"a": History()}])
+def test_plot_history_of_nothing_is_refused(nothing):
+    with pytest.raises(ValueError, match="no finished epoch"):
+        plot_history(nothing)
+
+
+def test_show_images_fills_a_grid():
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    axes = show_images(images, [*"abcde"], columns=3)
+    assert axes.shape == (2, 3)
+    assert axes[1, 1].get_title() == "e"
+    assert np.array_equal(axes[1, 0].images[0].get_array(), images[3])
+    assert not axes[1, 2].images
+
+
+def test_show_images_refuses_titles_that_do_not_fit():
+    with pytest.raises(ValueError, match="Got 2 images and 1 titles"):
+        show_images(np.zeros((2, 8, 8, 3), np.uint8), ["a"])
+    with pytest.raises(ValueError, match="Got 0 images"):
+        show_images(np.zeros((0, 8, 8, 3), np.uint8))
