@@ -3,6 +3,7 @@
 import os
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,7 +26,7 @@ def clean_environment(monkeypatch, shared_cache):
     monkeypatch.setenv("COURSE_CACHE", str(shared_cache))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     yield
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 @pytest.fixture
