@@ -81,17 +81,28 @@ def load_cifar10(data_dir: Path | None) -> ImageSplits:
 
 
 def prepare_cifar10(folder: Path) -> Path:
-    """Return the folder of the unpacked archive in `folder`, fetched if missing.
+    """Return the folder of the unpacked archive in `folder`, made whole if need be.
 
     Raises:
         DownloadError: If no mirror delivered it, or it cannot be saved.
     """
-    if not (folder / BATCHES).is_dir():
+    if not _is_whole(folder / BATCHES):
         archive = download(
             "CIFAR-10", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
         )
         extract(archive, folder)
     return folder / BATCHES
+
+
+def _is_whole(batches: Path) -> bool:
+    """Return whether all files of the original archive are there, unchanged."""
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    return all(
+        check_integrity(str(batches / name), md5)
+        for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]
+    )
 
 
 def _is_there(data_dir: Path) -> bool:

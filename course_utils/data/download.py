@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import math
 import os
 import tarfile
 import tempfile
@@ -84,7 +85,7 @@ def download(
         if 0 < wait_s <= REMEMBERED_S:
             raise DownloadError(
                 f"No mirror of {name} sent anything a short while ago, and lessons ask "
-                f"none for another {wait_s / 60:.0f} min: {WHAT_TO_DO}."
+                f"none for another {math.ceil(wait_s / 60)} min: {WHAT_TO_DO}."
             )
         folder.mkdir(parents=True, exist_ok=True)
         before = fetch.have()

@@ -87,7 +87,7 @@ class Fetch:
         return found.hexdigest() == self.md5
 
     def run(self, urls: Sequence[str]) -> list[str]:
-        """Return why each mirror failed, in order; nothing when the file is there.
+        """Return why the mirrors failed; nothing when the file is there.
 
         Args:
             urls: Addresses of byte-identical copies, best first.
@@ -105,7 +105,8 @@ class Fetch:
             )
         except Exception as error:  # a wrong proxy or certificate setting
             return [f"the network settings of this machine are wrong: {error}"]
-        reasons, waiting = [], list(urls)
+        hosts_by_reason: dict[str, list[str]] = {}
+        waiting = list(urls)
         deadline = time.monotonic() + self.find_s
         with client:
             while waiting:
@@ -124,9 +125,10 @@ class Fetch:
                     grown = self.have() - before
                     if isinstance(failure, _BrokeOff) and grown > self.size_bytes / 20:
                         continue  # the same mirror again, from where it broke off
-                    reasons.append(f"{urlsplit(url).netloc} {failure}")
+                    hosts = hosts_by_reason.setdefault(str(failure), [])
+                    hosts.append(urlsplit(url).netloc)
                     del waiting[0]
-        return reasons
+        return [f"{', '.join(h)} {reason}" for reason, h in hosts_by_reason.items()]
 
     def _ask(self, client: httpx.Client, url: str, limit_s: float) -> httpx.Response:
         """Return the answer to a request for what is missing, its body unread."""
