@@ -1,0 +1,44 @@
+# Everything here sets up .venv first, if it is missing or no longer fits.
+#   make course      run every lesson, with a site of them in build/course/
+#   make lab         JupyterLab on your own copy of the lessons, in my_course/
+#   make test        every test, and every notebook
+#   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
+#   make clean       remove what was built; runs/, data/ and my_course/ stay
+# Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+LESSONS ?=
+LAB_ARGS ?=
+PY := .venv/bin/python
+export TORCH_INDEX
+
+.DEFAULT_GOAL := help
+.PHONY: help setup course lab test notebooks clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
+
+setup:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install \
+	Python 3.11 or newer, or name it: make course PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) tools/make_venv.py
+
+course: setup
+	@$(PY) tools/run_course.py $(LESSONS)
+
+lab: setup
+	@$(PY) tools/lab.py $(LAB_ARGS)
+
+test: setup
+	$(PY) -m pytest --cov --nbmake --nbmake-timeout=1800 tests notebooks
+
+notebooks: setup
+	@$(PY) tools/check_lessons.py $(LESSONS)
+	@$(PY) tools/build_notebooks.py $(LESSONS)
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .coverage* *.egg-info
+	find . \( -path ./.venv -o -path ./runs -o -path ./data -o -path ./my_course \) \
+	  -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 \
+	  | xargs -0 rm -rf

@@ -1,0 +1,67 @@
+"""Puts a personal copy of the lessons into my_course/ and opens JupyterLab there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from lesson_files import (
+    LESSONS,
+    METADATA_KEY,
+    ROOT,
+    find_lessons,
+    lesson_sha256,
+    read_lesson,
+    write_notebook,
+)
+
+MY_COURSE = ROOT / "my_course"
+
+
+def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
+    """Write a lesson as a notebook without outputs, beside what is there already.
+
+    Returns:
+        One line that says what was done. A file that exists is never written to.
+    """
+    sha256 = lesson_sha256(lesson)
+    mine = folder / f"{lesson.stem}.ipynb"
+    newer = folder / f"{lesson.stem}.new-{sha256[:8]}.ipynb"
+    if not mine.exists():
+        write_notebook(read_lesson(lesson), mine)
+        return f"{mine.name}: new"
+    if copied_sha256(mine) == sha256:
+        return f"{mine.name}: yours, kept as it is"
+    if not newer.exists():
+        write_notebook(read_lesson(lesson), newer)
+    return (
+        f"{mine.name}: yours, kept as it is; the lesson has changed since, "
+        f"its new version is {newer.name}"
+    )
+
+
+def copied_sha256(notebook: Path) -> str | None:
+    """Return the hash of the lesson a notebook was copied from, None if unknown."""
+    try:
+        metadata = nbformat.read(notebook, as_version=4).metadata
+    except Exception:  # the reader's file may hold anything; it stays as it is
+        return None
+    return metadata.get(METADATA_KEY, {}).get("lesson_sha256")
+
+
+def main(arguments: list[str]) -> int:
+    """Copy what is missing, then run JupyterLab with the arguments given."""
+    print(f"Your copy of the course is in {MY_COURSE}:")
+    for lesson in find_lessons(folder=LESSONS):
+        print(f"  {copy_lesson(lesson)}")
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={MY_COURSE}"]
+    try:
+        return subprocess.run([*command, *arguments]).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,103 @@
+"""Lessons as notebooks: found, converted with stable cell ids, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = ROOT / "lessons"
+NOTEBOOKS = ROOT / "notebooks"
+METADATA_KEY = "resnet_course"
+KERNELSPEC = {
+    "display_name": "Python 3 (ipykernel)",
+    "language": "python",
+    "name": "python3",
+}
+
+
+def find_lessons(names: Sequence[str] = (), folder: Path = LESSONS) -> list[Path]:
+    """Return the lessons `NN_topic.py` in order; with names, those that begin so.
+
+    Raises:
+        SystemExit: there is no lesson, or a name fits none.
+    """
+    lessons = sorted(folder.glob("[0-9][0-9]_*.py"))
+    if not lessons:
+        raise SystemExit(f"No lesson (NN_topic.py) was found in {folder}.")
+    for name in names:
+        if not any(lesson.stem.startswith(name) for lesson in lessons):
+            stems = ", ".join(lesson.stem for lesson in lessons)
+            raise SystemExit(f"No lesson begins with {name!r}; there are: {stems}.")
+    return [p for p in lessons if not names or p.stem.startswith(tuple(names))]
+
+
+def lesson_sha256(lesson: Path) -> str:
+    """Return the hash of the lesson's text, the same whatever ends its lines."""
+    text = lesson.read_text(encoding="utf-8")  # universal newlines
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def cell_id(cell: NotebookNode, occurrence: int) -> str:
+    """Return an id made from what is in the cell and how often that came before."""
+    content = f"{cell.cell_type}\n{cell.source}\n{occurrence}"
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def read_lesson(lesson: Path) -> NotebookNode:
+    """Return a lesson as a notebook without outputs, the same at every call."""
+    cells = jupytext.read(lesson, fmt="py:percent").cells
+    seen: Counter[tuple[str, str]] = Counter()
+    for cell in cells:
+        key = (cell.cell_type, cell.source)
+        cell.id = cell_id(cell, seen[key])
+        seen[key] += 1
+        tags = list(cell.metadata.get("tags", []))
+        cell.metadata = NotebookNode({"tags": tags} if tags else {})
+        if "solution" in tags:  # shown collapsed
+            cell.metadata["jupyter"] = {"source_hidden": True}
+    metadata = {
+        "kernelspec": KERNELSPEC,
+        "language_info": {"name": "python"},
+        METADATA_KEY: {"lesson_sha256": lesson_sha256(lesson)},
+    }
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    notebook.nbformat_minor = 5
+    return notebook
+
+
+def tags_of(cell: NotebookNode) -> list[str]:
+    """Return the tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def first_line(cell: NotebookNode) -> str:
+    """Return the first line of a cell, to name it by."""
+    return cell.source.strip().split("\n", 1)[0]
+
+
+def output_text(cell: NotebookNode) -> str:
+    """Return all plain text that a code cell has put out."""
+    parts = []
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            parts.append(output.text)
+        elif "data" in output:
+            parts.append(output.data.get("text/plain", ""))
+    return "\n".join(parts)
+
+
+def write_notebook(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook in one step, so that no half-written file is ever there."""
+    nbformat.validate(notebook)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = nbformat.writes(notebook)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="\n")
+    part.replace(path)
