@@ -1,9 +1,12 @@
 """Find where two networks that should agree begin to differ."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+OUTPUT = "output"  # stands for the whole network
 
 
 def first_difference(
@@ -31,7 +34,7 @@ def first_difference(
     Taught in: lesson 02, "Against torchvision".
     """
     ours, theirs = _layer_outputs(model, images), _layer_outputs(reference, images)
-    if not (ours.keys() & theirs.keys()):
+    if not (ours.keys() & theirs.keys()) - {OUTPUT}:
         raise ValueError(
             "The two networks share no layer name; build both with torchvision's "
             "names (conv1, bn1, layer1.0.conv1 …)."
@@ -49,17 +52,23 @@ def first_difference(
 
 
 def _layer_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return each module's output by name, in the order in which they finish."""
+    """Return each call's output by its layer's name, in the order in which they end.
+
+    A layer that runs again, as the ReLU of a block does, is ``relu (call 2)`` then.
+    """
     outputs: dict[str, Tensor] = {}
+    calls: Counter[str] = Counter()
 
     def keep(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
         def hook(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            outputs[name] = output.detach().clone()  # clone: ReLU works in place
+            calls[name] += 1
+            key = name if calls[name] == 1 else f"{name} (call {calls[name]})"
+            outputs[key] = output.detach().clone()  # clone: ReLU works in place
 
         return hook
 
     hooks = [
-        module.register_forward_hook(keep(name or "output"))
+        module.register_forward_hook(keep(name or OUTPUT))
         for name, module in model.named_modules()
     ]
     was_training = model.training

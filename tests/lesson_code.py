@@ -1,0 +1,67 @@
+"""What a lesson defines, without running its experiments."""
+
+import ast
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import jupytext
+from torch import Tensor, nn
+
+LESSONS = Path(__file__).resolve().parent.parent / "lessons"
+KINDS = (ast.ClassDef, ast.FunctionDef, ast.Import, ast.ImportFrom)
+
+
+def definitions(lesson: str, skip: Collection[str] = ("exercise",)) -> dict[str, Any]:
+    """Return the classes, functions and imports of a lesson, by name.
+
+    Args:
+        lesson: Its file's name without ".py".
+        skip: Cells with one of these tags are left out; ``("solution",)`` gives the
+            stubs of the exercises instead of their solutions.
+    """
+    namespace: dict[str, Any] = {"__name__": f"lesson_{lesson}"}
+    for cell in jupytext.read(LESSONS / f"{lesson}.py", fmt="py:percent").cells:
+        if cell.cell_type != "code" or set(cell.metadata.get("tags", [])) & set(skip):
+            continue
+        nodes = [
+            node for node in ast.parse(cell.source).body if isinstance(node, KINDS)
+        ]
+        code = compile(ast.Module(nodes, []), f"{lesson}.py", "exec")
+        exec(code, namespace)
+    return namespace
+
+
+def forward_source(lesson: str, class_name: str) -> str:
+    """Return the text of a class's `forward` as the lesson has it."""
+    text = (LESSONS / f"{lesson}.py").read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for method in node.body:
+                if getattr(method, "name", "") == "forward":
+                    start, end = method.lineno - 1, method.end_lineno
+                    return "\n".join(text.splitlines()[start:end])
+    raise LookupError(f"Lesson {lesson} has no class {class_name} with a forward.")
+
+
+def wrong_shape_comments(forward: str, network: nn.Module, images: Tensor) -> list[str]:
+    """Return the lines of `forward` whose comment names another shape than they make.
+
+    Each line ``x = …  # (B, 64, 56, 56)`` runs in turn, with ``self`` and ``x``; a
+    line without a comment is left out.
+
+    Raises:
+        LookupError: If fewer than three lines have such a comment.
+    """
+    scope = {"self": network, "x": images}
+    sizes = {"B": len(images), "num_classes": getattr(network.fc, "out_features", 0)}
+    found = re.findall(r"^ +(?:x =|return) (.+?) +# (\(B.*\))$", forward, re.MULTILINE)
+    if len(found) < 3:
+        raise LookupError(f"Only {len(found)} lines of this forward state a shape.")
+    wrong = []
+    for code, comment in found:
+        scope["x"] = eval(code, scope)
+        if tuple(scope["x"].shape) != eval(comment, sizes):
+            wrong.append(f"{code}: {tuple(scope['x'].shape)}, not {comment}")
+    return wrong
