@@ -92,11 +92,17 @@ def build_model(architecture: dict[str, Any]) -> nn.Module:
     """
     arguments = dict(architecture)
     family = arguments.pop("family", None)
-    if family == "CifarResNet":
-        return CifarResNet(**arguments)
-    if family == "ResNet":
-        blocks = {block.__name__: block for block in (BasicBlock, Bottleneck)}
-        return ResNet(blocks[arguments.pop("block")], **arguments)
+    try:
+        if family == "CifarResNet":
+            return CifarResNet(**arguments)
+        if family == "ResNet":
+            blocks = {block.__name__: block for block in (BasicBlock, Bottleneck)}
+            return ResNet(blocks[arguments.pop("block")], **arguments)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint's description {architecture} is not of one of the "
+            f"course's networks ({error}); use another copy, or train again."
+        ) from error
     raise CheckpointError(
         f"The checkpoint's network family is {family!r}; expected CifarResNet or "
         "ResNet. Build the network yourself and load the entry 'model' into it."
@@ -145,9 +151,10 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, path: Path | str) -> 
         )
     try:
         model.load_state_dict(checkpoint["model"])
-    except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
+    except (RuntimeError, TypeError, AttributeError) as error:
+        lines = str(error).splitlines()
         raise CheckpointError(
             f"The weights in {path} do not fit this network "
-            f"({' '.join(first).strip()}); build the network they came from."
+            f"({lines[min(1, len(lines) - 1)].strip()}); build the network they came "
+            "from."
         ) from error

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +67,47 @@ def load_results(prefix: str, folder: Path | None = None) -> list[Result]:
                 f"{path} is not JSON ({error}); restore it, or delete it."
             ) from error
     return results
+
+
+def results_table(
+    measured: Sequence[Result],
+    expected: Sequence[Mapping[str, str]] = (),
+    mine: Sequence[Result] = (),
+) -> str:
+    """Return a Markdown table of runs: one row a profile, data set and machine.
+
+    Args:
+        measured: Runs as `save_result` wrote them; seeds of one kind share a row.
+        expected: Profile, data and hardware of runs that should be there; those
+            without a measurement get the row "not measured".
+        mine: The reader's own runs, in rows of their own.
+
+    Taught in: lesson 03, "Results".
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = {}
+    for run in measured:
+        key = (run["profile"], run["data"], run["hardware"])
+        groups.setdefault(key, []).append(run)
+    rows = [(*key, *_summary(runs)) for key, runs in sorted(groups.items())]
+    known = {key[:2] for key in groups}
+    rows += [
+        (row["profile"], row["data"], row["hardware"], "0", *["not measured"] * 2)
+        for row in expected
+        if (row["profile"], row["data"]) not in known
+    ]
+    for run in mine:
+        name = f"{run['profile']}, your run"
+        rows.append((name, run["data"], run["hardware"], *_summary([run])))
+    heads = ("profile", "data", "hardware", "seeds", "minutes", "test accuracy")
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _summary(runs: Sequence[Result]) -> tuple[str, str, str]:
+    """Return the number of runs, their mean minutes, their mean accuracy and range."""
+    scores = [run["test_accuracy"] for run in runs]
+    minutes = sum(run["minutes"] for run in runs) / len(runs)
+    accuracy = f"{sum(scores) / len(scores):.1%}"
+    if len(runs) > 1:
+        accuracy += f" ({min(scores):.1%} to {max(scores):.1%})"
+    return str(len(runs)), f"{minutes:.1f}", accuracy

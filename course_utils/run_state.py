@@ -101,14 +101,19 @@ class RunState:
                 f"{path} was trained on other data ({', '.join(differing)} differ); "
                 "use the same data, or another save_path."
             )
-        planned = self.scheduler and self.scheduler.state_dict()
+        planned = (self.scheduler and self.scheduler.state_dict()) or {}
+        earlier = state["scheduler"] or {}
+        if planned.keys() != earlier.keys():
+            raise CheckpointError(
+                f"{path} was trained with another kind of schedule; use the same one, "
+                "or start afresh."
+            )
         for key in ("total_steps", "T_max"):
-            if planned and key in planned and planned[key] != state["scheduler"][key]:
+            if planned.get(key) != earlier.get(key):
                 raise CheckpointError(
-                    f"The schedule in {path} was planned for {key}="
-                    f"{state['scheduler'][key]}, this one for {planned[key]}; its "
-                    "shape depends on its length: ask for the same epochs, or start "
-                    "afresh."
+                    f"The schedule in {path} was planned for {key}={earlier[key]}, "
+                    f"this one for {planned[key]}; its shape depends on its length: "
+                    "ask for the same epochs, or start afresh."
                 )
         load_weights(self.model, state, path)
         self.restore(state)

@@ -1,6 +1,7 @@
 """The training loop: one epoch, the validation after it, and what to keep."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,9 +59,8 @@ def train_one_epoch(
     _refuse_empty(loader)
     losses: list[Tensor] = []  # times the batch size, left on the device
     correct, count = torch.zeros((), device=device), 0
-    bar = tqdm(loader, desc="train", leave=False, disable=not progress)
     with _mode(model, training=True):
-        for images, labels in bar:
+        for images, labels in _bar(loader, "train", progress):
             logits = model(images.to(device, non_blocking=True))
             _refuse_labels(labels, logits)
             labels = labels.to(device, non_blocking=True)
@@ -74,7 +74,10 @@ def train_one_epoch(
             correct += (logits.argmax(1) == labels).sum()
             count += len(labels)
             if len(losses) % NAN_CHECK_EVERY == 0 or len(losses) == len(loader):
-                _refuse_nan(losses)
+                start = (len(losses) - 1) // NAN_CHECK_EVERY * NAN_CHECK_EVERY
+                recent = torch.stack(losses[start:]).tolist()
+                for step, value in enumerate(recent, start + 1):
+                    _refuse_nan(value, f"step {step}")
     return Scores(torch.stack(losses).sum().item() / count, correct.item() / count)
 
 
@@ -107,9 +110,8 @@ def evaluate(
     _refuse_empty(loader)
     loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     count = 0
-    bar = tqdm(loader, desc="val", leave=False, disable=not progress)
     with _mode(model, training=False):
-        for images, labels in bar:
+        for images, labels in _bar(loader, "val", progress):
             logits = model(images.to(device, non_blocking=True))
             _refuse_labels(labels, logits)
             labels = labels.to(device, non_blocking=True)
@@ -165,10 +167,11 @@ def train(
         raise ValueError("resume=True needs save_path, the folder to resume from.")
     run = RunState(model, optimizer, scheduler, train_loader)
     last = Path(save_path) / "last.pt" if save_path is not None else None
+    shown = f"{last.parent.name}/{last.name}" if last is not None else ""
     if resume and last is not None and last.is_file():
         run.load(last)
         if progress:
-            print(f"Going on after epoch {len(run.history)} of {last}.")
+            print(f"Going on after epoch {len(run.history)} of {shown}.")
     per_batch = scheduler if isinstance(scheduler, PER_BATCH) else None
     good = run.state()
     try:
@@ -184,6 +187,7 @@ def train(
                 progress=progress,
             )
             val = evaluate(model, val_loader, criterion, progress=progress)
+            _refuse_nan(val.loss, "validation")
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(val.loss)
             elif scheduler is not None and per_batch is None:
@@ -199,14 +203,22 @@ def train(
                 save_checkpoint(last, good)
     except KeyboardInterrupt:
         run.restore(good)
-        kept = f"; resume=True goes on from {last}" if last is not None else ""
-        print(f"Interrupted: {len(run.history)} epochs are finished{kept}.")
+        kept = f"; resume=True goes on from {shown}" if shown else ""
+        print(f"Interrupted. Finished epochs: {len(run.history)}{kept}.")
     except FloatingPointError as error:
         epoch = len(run.history) + 1
         run.restore(good)
         raise FloatingPointError(f"Epoch {epoch}, {error}") from None
     model.load_state_dict(run.best)
     return run.history
+
+
+def _bar(loader: DataLoader, name: str, progress: bool) -> tqdm:
+    """Return the loader's batches under a bar, which TQDM_DISABLE=1 hides."""
+    # in a notebook tqdm does not look at the variable itself
+    hidden = not progress or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    # iter: given the loader itself, tqdm.auto would start it twice
+    return tqdm(iter(loader), name, len(loader), leave=False, disable=hidden)
 
 
 @contextmanager
@@ -241,11 +253,9 @@ def _refuse_labels(labels: Tensor, logits: Tensor) -> None:
         )
 
 
-def _refuse_nan(losses: list[Tensor]) -> None:
-    start = max(0, len(losses) - NAN_CHECK_EVERY)
-    for step, value in enumerate(torch.stack(losses[start:]).tolist(), start + 1):
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"step {step}: the loss became {value}; lower the learning rate (a "
-                "tenth of it is a good first try) and look at the data."
-            )
+def _refuse_nan(loss: float, where: str) -> None:
+    if not math.isfinite(loss):
+        raise FloatingPointError(
+            f"{where}: the loss became {loss}; lower the learning rate (a tenth of it "
+            "is a good first try) and look at the data."
+        )

@@ -33,7 +33,13 @@ def broken(x):
     ],
 )
 def test_verdicts(capsys, answer, verdict, passed):
-    assert doubles(answer) is passed
+    assert doubles(answer) == passed
     said = capsys.readouterr().out
     assert said.startswith(verdict)
     assert said.count("\n") == 1
+
+
+def test_a_notebook_shows_the_verdict_once():
+    verdict = doubles(lambda x: 2 * x)
+    assert verdict
+    verdict._ipython_display_()  # what IPython calls for a cell's last value

@@ -73,7 +73,9 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
     return "Up in a straight line, down along half a cosine."
 
 
-@exercise(hint="the target is a mixture, so the loss is the same mixture of two losses.")
+@exercise(
+    hint="the target is a mixture, so the loss is the same mixture of two losses."
+)
 def smoothed_cross_entropy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     """Return a sentence if `answer` is the label-smoothed cross-entropy."""
     generator = torch.Generator().manual_seed(3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -24,17 +24,18 @@ FURS = (
     (224, 214, 198),
     (190, 108, 50),
 )
+SUPERSAMPLE = 4
 # Which coordinates a flat figure's two numbers are; the third is its `at`.
 PLANES = {"xy": (0, 1, 2), "zy": (2, 1, 0), "xz": (0, 2, 1)}
 
 
-@lru_cache(maxsize=None)
+@cache
 def points(text: str) -> np.ndarray:
     """Return the (N, 2) array of an SVG-like list of points, "x,y x,y …"."""
     return np.array([pair.split(",") for pair in text.split()], dtype=float)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _smoothing(count: int, steps: int = 4) -> np.ndarray:
     """Return the matrix that rounds a closed polygon (Catmull-Rom spline)."""
     matrix = np.zeros((count * steps, count))
@@ -53,6 +54,11 @@ def _smoothing(count: int, steps: int = 4) -> np.ndarray:
 
 _ANGLES = np.linspace(0, 2 * math.pi, 18, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+
+
+def box(x0: float, x1: float, top: float, bottom: float) -> np.ndarray:
+    """Return the corners (4, 2) of an upright rectangle, clockwise."""
+    return np.array([[x0, bottom], [x0, top], [x1, top], [x1, bottom]])
 
 
 def shade(colour: Colour, factor: float) -> Colour:
@@ -82,7 +88,21 @@ def paint(rng: np.random.Generator) -> Colour:
 def fur(rng: np.random.Generator) -> Colour:
     """Return a random colour of fur."""
     colour = FURS[rng.integers(len(FURS))]
-    return tuple(int(c) for c in np.clip(colour + rng.normal(0, 10, 3), 12, 246))
+    light = rng.normal(0, 12) + rng.normal(0, 3, 3)
+    return tuple(int(c) for c in np.clip(colour + light, 12, 246))
+
+
+def _spread(widths: tuple[float, ...], count: int) -> list[float]:
+    """Return `count` values spaced evenly along the line through the widths."""
+    last = len(widths) - 1
+    if last == 0:
+        return [widths[0]] * count
+    values = []
+    for i in range(count):
+        k, t = divmod(i * last / (count - 1), 1)
+        low, high = widths[int(k)], widths[min(int(k) + 1, last)]
+        values.append(low + (high - low) * t)
+    return values
 
 
 class Pen:
@@ -106,6 +126,11 @@ class Pen:
         self.flip = -1.0 if flip else 1.0
         self._draw = ImageDraw.Draw(self.image)
         self.pose()
+
+    def shrink(self, factor: float, lower: float) -> None:
+        """Make what is drawn from now on smaller, and set it lower."""
+        self.centre[1] += lower * self.scale
+        self.scale *= factor
 
     def pose(self, yaw: float = 0.0, pitch: float = 0.0, tilt: float = 0.0) -> None:
         """Turn what is drawn from now on; angles in degrees."""
@@ -176,19 +201,18 @@ class Pen:
         plane: str = "xy",
     ) -> None:
         """Draw a round tube along a path; its widths are spread over the path."""
-        line = self.project(path, at, plane)
-        steps = np.linspace(0, len(widths) - 1, len(line))
-        half = np.interp(steps, range(len(widths)), widths) * self.scale / 2
-        for (x, y), radius in zip(line.tolist(), half.tolist(), strict=True):
-            box = (x - radius, y - radius, x + radius, y + radius)
-            self._draw.ellipse(box, fill=colour)
-        ahead = np.diff(line, axis=0)
-        length = np.maximum(np.hypot(ahead[:, 0], ahead[:, 1]), 1e-6)
-        normal = np.stack([-ahead[:, 1], ahead[:, 0]], axis=1) / length[:, None]
-        for i, across in enumerate(normal):
-            start, end = across * half[i], across * half[i + 1]
-            a, b = line[i], line[i + 1]
-            self._fill(np.stack([a + start, b + end, b - end, a - start]), colour)
+        line = self.project(path, at, plane).tolist()
+        half = [self.scale / 2 * w for w in _spread(widths, len(line))]
+        for (x, y), r in zip(line, half, strict=True):
+            self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+        for i in range(len(line) - 1):
+            (ax, ay), (bx, by) = line[i], line[i + 1]
+            length = math.hypot(bx - ax, by - ay) or 1.0
+            dx, dy = (ay - by) / length, (bx - ax) / length
+            r, s = half[i], half[i + 1]
+            corners = ((ax + dx * r, ay + dy * r), (bx + dx * s, by + dy * s))
+            corners += ((bx - dx * s, by - dy * s), (ax - dx * r, ay - dy * r))
+            self._draw.polygon(corners, fill=colour)
 
     def prism(
         self,

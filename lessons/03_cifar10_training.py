@@ -1,0 +1,1057 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · Training on CIFAR-10
+#
+# **After this lesson you can**
+#
+# 1. prepare images for a network: three splits, the right statistics, augmentation;
+# 2. write one epoch by hand, and say what every line of it is for;
+# 3. choose a learning-rate schedule, and draw it before you use it;
+# 4. save a training run so that it can be resumed, loaded and trusted;
+# 5. report an accuracy that somebody else can believe.
+#
+# **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
+# [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
+#
+# **Reading time** 45 minutes · **run time** quick CPU about @RUNTIME@ s (measured on
+# two cores), full GPU not measured
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+import torch.nn.functional as F
+from IPython.display import Markdown, display
+from torch import nn
+
+from course_utils.checks import lesson_03 as check
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.models import cifar_resnet, resnet18
+from course_utils.plotting import course_style, plot_history, show_images
+from course_utils.session import start
+
+course_style()
+session = start(seed=0)
+
+# %% [markdown]
+# ## A question first
+#
+# The networks of lesson 02 have random weights: they know nothing. This lesson makes
+# one of them tell ten kinds of things apart, and then asks how far to believe it.
+# Write down your guesses; the cells will answer.
+#
+# 1. Guessing gives 10 %. What will the network reach on images it has never seen?
+# 2. At the end, which accuracy is higher: on the images it was trained on, or on
+#    those kept aside?
+# 3. Keep, of twelve nearly equal copies of the network, the one that does best on a
+#    few hundred images. How many points too good will its score there look?
+
+# %% [markdown]
+# ## 1 · Look at the data
+#
+# CIFAR-10 has 60 000 colour images of 32×32 pixels in ten classes, 6 000 a class
+# (Krizhevsky, 2009). Where they are not to be had, the course draws sketches of the
+# same ten things, in the same size; the line below says which you have.
+#
+# They are in three splits, because there are three jobs. The **training** images are
+# for fitting the weights. The **validation** images are for every choice: which
+# schedule, which epoch's weights. The **test** images are for one number, at the end.
+
+# %%
+splits = load_cifar10(session.data_dir)
+print(splits.describe(), "(training / validation / test)")
+
+num_classes = len(splits.classes)
+for name, pair in (("train", splits.train), ("val", splits.val), ("test", splits.test)):
+    print(f"{name:6}images of each class:", np.bincount(pair.labels).tolist())
+
+first = [np.flatnonzero(splits.train.labels == k)[:3] for k in range(num_classes)]
+order = np.stack(first).T.ravel()  # three rows, one class a column
+titles = [*splits.classes, *[""] * (2 * num_classes)]
+show_images(splits.train.images[order], titles, columns=num_classes)
+plt.show()
+
+# %% [markdown]
+# Three training images of each class, in columns. Try to name each without its title.
+# At this size a cat and a dog, or a car and a lorry, differ in a handful of pixels.
+# Every split holds the classes in equal or nearly equal numbers, so always answering
+# with one class scores about one in ten: that is the floor that the network must
+# leave.
+
+# %% [markdown]
+# ## 2 · The right channel statistics
+#
+# A network starts best from inputs of mean 0 and spread 1. So from every red value
+# the mean of all red values is taken away, and the rest is divided by their standard
+# deviation; green and blue likewise:
+#
+# $$z_c = \frac{x_c - \mu_c}{\sigma_c}, \qquad
+# \sigma_c^2 = \text{mean of } (x_c - \mu_c)^2
+# \text{ over all pixels of all training images.}$$
+#
+# Many tutorials divide CIFAR-10 by (0.2023, 0.1994, 0.2010), others by
+# (0.2470, 0.2435, 0.2616). Both cannot be σ. A good suspect for the first: take the
+# standard deviation *inside* each image, then average over the images. Let us compute
+# both.
+
+
+# %%
+def two_standard_deviations(images: np.ndarray) -> tuple[list, list, list]:
+    """Return, per channel: over all pixels; mean within an image; of image means."""
+    overall, within, between = [], [], []
+    for channel in range(3):
+        pixels = images[..., channel].reshape(len(images), -1) / np.float32(255)
+        overall.append(pixels.std(dtype=np.float64))
+        within.append(pixels.std(axis=1).mean(dtype=np.float64))
+        between.append(pixels.mean(axis=1).std(dtype=np.float64))
+    return overall, within, between
+
+
+overall, within, between = two_standard_deviations(splits.train.images)
+rows = {
+    "over all pixels": overall,
+    "mean of each image's own": within,
+    "of the images' means": between,
+    "course_utils (`splits.std`)": splits.std,
+}
+table = "| standard deviation | red | green | blue |\n|---|---|---|---|\n"
+for name, values in rows.items():
+    table += f"| {name} | " + " | ".join(f"{v:.4f}" for v in values) + " |\n"
+display(Markdown(f"Training images, {splits.source}:\n\n{table}"))
+
+# %% [markdown]
+# The two differ because an image's own deviation is measured from *its own* mean. A
+# picture of a white dog in snow is bright all over: far from the mean of the data
+# set, near its own. What is lost is how much the images differ from one another, the
+# third row. For variances (squares) it is exact: the total is the mean inside the
+# images plus the variance of the images' means.
+#
+# Now compare with the published triples, which were made from the photos.
+
+# %%
+PUBLISHED = {
+    "often copied": (0.2023, 0.1994, 0.2010),
+    "right": (0.2470, 0.2435, 0.2616),
+}
+ways = {"over all pixels": overall, "mean of each image's own": within}
+for name, triple in PUBLISHED.items():
+    gaps = {way: np.abs(np.subtract(triple, std)).max() for way, std in ways.items()}
+    nearest = min(gaps, key=gaps.get)
+    if splits.is_photos:
+        print(f"{triple} ({name}): {nearest!r}, to within {gaps[nearest]:.4f}")
+if not splits.is_photos:
+    print(
+        "The published triples describe photos. These are sketches, so comparing them "
+        "would say nothing;\nset COURSE_DATA to a folder with the photos to see which "
+        "is which. The gap between the two ways is there all the same."
+    )
+shrunk = np.mean(np.divide(overall, within))
+print(f"Dividing by the wrong one leaves a spread of {shrunk:.2f} instead of 1.")
+
+# %% [markdown]
+# Does it matter? The first convolution is followed by batch normalisation, and that
+# divides by the spread of whatever arrives: one common factor would vanish there. The
+# three factors are not quite equal, so something must remain. Measure it behind the
+# first norm of a fresh network, fed the same images normalised both ways.
+
+# %%
+torch.manual_seed(0)
+fresh = cifar_resnet(8)
+raw = torch.from_numpy(splits.train.images[:256]).permute(0, 3, 1, 2) / 255
+mean = torch.tensor(splits.mean).view(3, 1, 1)
+right = (raw - mean) / torch.tensor(overall).view(3, 1, 1).float()
+wrong = (raw - mean) / torch.tensor(within).view(3, 1, 1).float()
+with torch.no_grad():
+    outputs = [fresh.bn1(fresh.conv1(images)) for images in (right, wrong)]
+for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
+    print(f"{stage:10} differs by {((a - b).norm() / a.norm()).item():6.1%}")
+
+# %% [markdown]
+# The norm repairs most of it. That is why the wrong triple survives: nothing breaks.
+# What it costs in accuracy is *not measured* here; a network without batch
+# normalisation, or one pre-trained with other statistics, has no such protection.
+# Compute the numbers once, from the training images alone, and the question is gone.
+
+# %% [markdown]
+# ## 3 · Augmentation
+#
+# A car moved two pixels to the left is still a car, and so is its mirror image. So
+# in every epoch each training image is shown differently: padded with 4 black pixels
+# on all sides, cropped back to 32×32 at a random place, flipped left to right half
+# the time. That is the recipe of He et al. 2015, section 4.2. Validation and test
+# images stay as they are: they are the question, and the question must not change.
+#
+# How many different pictures can one image become? Guess, then count.
+
+# %%
+from course_utils.data.arrays import ArrayDataset
+
+generator = torch.Generator().manual_seed(0)
+
+
+def views(index: int, count: int) -> torch.Tensor:
+    """Return `count` augmented views of one training image, uint8 (count, H, W, 3)."""
+    image = splits.train.images[index]
+    same = np.broadcast_to(image, (count, *image.shape))
+    data = ArrayDataset(
+        *(same, np.zeros(count), (0, 0, 0), (1, 1, 1)),  # mean 0, std 1: as they are
+        augment=True,
+        generator=generator,
+    )
+    images, _ = data.__getitems__(range(count))
+    return (images * 255).round().byte().permute(0, 2, 3, 1)
+
+
+chosen = order[num_classes + 1]  # the second car
+gallery = np.concatenate([splits.train.images[[chosen]], views(chosen, 15)])
+show_images(gallery, columns=8)
+plt.show()
+different = len(torch.unique(views(chosen, 3000).flatten(1), dim=0))
+print(f"{different} different pictures among 3000 views; (4+1+4)² · 2 = {9**2 * 2}")
+
+# %% [markdown]
+# One image, top left, and fifteen views of it; the black bands are the padding. The
+# network will hardly ever see the same pixels twice, so learning them by heart does
+# not pay.
+#
+# An augmentation is a claim about the world: "this does not change the answer". Upside
+# down would be a false claim for cars, and left-to-right a false one for letters.
+
+# %% [markdown]
+# ## 4 · Loss and optimiser
+#
+# The network gives ten numbers, the **logits**. Softmax turns them into
+# probabilities, and the **cross-entropy** is minus the logarithm of the probability
+# that the right class got:
+#
+# $$L = -\log \frac{e^{z_y}}{\sum_k e^{z_k}}.$$
+#
+# A network that knows nothing gives each class a tenth. Its loss is $\log 10$: worth
+# remembering, because a first loss far above it means a mistake in the set-up.
+
+# %%
+logits = torch.tensor([[2.0, -1.0, 0.5]])
+by_hand = -torch.log(logits.exp()[0, 0] / logits.exp().sum())
+pytorch = F.cross_entropy(logits, torch.tensor([0]))
+print(f"by hand {by_hand:.6f}, PyTorch {pytorch:.6f}")
+
+torch.manual_seed(0)
+labels = torch.from_numpy(splits.train.labels[:256])
+with torch.no_grad():
+    first_loss = F.cross_entropy(cifar_resnet(8)(right), labels).item()
+print(f"log 10 = {np.log(10):.3f}; first loss of a fresh network {first_loss:.3f}")
+
+# %% [markdown]
+# The optimiser is **SGD with momentum**. With gradient $g$, each step does
+#
+# $$v \leftarrow 0.9\,v + (g + \lambda w), \qquad w \leftarrow w - \eta\,v.$$
+#
+# The velocity $v$ remembers about $1/(1 - 0.9) = 10$ steps: what they agree on adds
+# up, what they disagree on cancels. **Weight decay** $\lambda$ pulls every weight
+# towards zero a little. The learning rate is $\eta = 0.1$, the momentum 0.9; He et al.
+# (2015, section 4.2) take a weight decay of 1e-4. We take 5e-4, as the Wide ResNets
+# did (Zagoruyko and Komodakis, 2016) and most CIFAR recipes since. Five steps by
+# hand, against PyTorch's:
+
+# %%
+LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
+torch.manual_seed(0)
+start_point, target = torch.randn(4), torch.randn(4)
+
+weights, velocity = start_point.clone(), torch.zeros(4)
+for _ in range(5):
+    gradient = 2 * (weights - target)  # of the loss sum((weights - target)²)
+    velocity = MOMENTUM * velocity + (gradient + WEIGHT_DECAY * weights)
+    weights = weights - LR * velocity
+
+theirs = nn.Parameter(start_point.clone())
+sgd = torch.optim.SGD([theirs], lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+for _ in range(5):
+    sgd.zero_grad()
+    ((theirs - target) ** 2).sum().backward()
+    sgd.step()
+print(f"largest difference after five steps: {(weights - theirs).abs().max():.1e}")
+
+# %% [markdown]
+# ## 5 · Schedules, drawn before they are used
+#
+# Far from the goal, big steps save time. Near it, they jump across. So the learning
+# rate falls during training. Three ways to decide when:
+#
+# - **On a plateau** (`ReduceLROnPlateau`): halve it (factor 0.5) when the validation
+#   loss has not improved for more than 5 epochs (patience), down to a minimum.
+# - **Milestones** (`MultiStepLR`): a tenth of it after epochs 75 and 150.
+# - **One cycle** (`OneCycleLR`): up for the first 30 %, then down to almost nothing.
+#
+# A schedule is cheap to look at: let it drive an optimiser that has nothing to do.
+
+
+# %%
+from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR, ReduceLROnPlateau
+
+EPOCHS, STEPS = 200, 100  # steps of one epoch
+invented_loss = 0.5 + 1.5 * np.exp(-np.arange(EPOCHS) / 4)  # falls, then stands still
+
+
+def lr_trace(make_scheduler) -> list[float]:
+    """Return the learning rate at the first step of every epoch."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=LR)
+    scheduler = make_scheduler(optimizer)
+    trace = []
+    for epoch in range(EPOCHS):
+        trace.append(optimizer.param_groups[0]["lr"])
+        for _ in range(STEPS):
+            optimizer.step()
+            if isinstance(scheduler, OneCycleLR):
+                scheduler.step()  # counts batches
+        if isinstance(scheduler, ReduceLROnPlateau):
+            scheduler.step(invented_loss[epoch])  # looks at the validation loss
+        elif not isinstance(scheduler, OneCycleLR):
+            scheduler.step()  # counts epochs
+    return trace
+
+
+# %%
+traces = {
+    "plateau": lr_trace(
+        lambda opt: ReduceLROnPlateau(opt, factor=0.5, patience=5, min_lr=1e-3)
+    ),
+    "milestones": lr_trace(lambda opt: MultiStepLR(opt, milestones=[75, 150])),
+    "one cycle": lr_trace(lambda opt: OneCycleLR(opt, LR, total_steps=EPOCHS * STEPS)),
+}
+fig, axis = plt.subplots(figsize=(7, 3))
+for (name, trace), dash in zip(traces.items(), ("-", "--", "-."), strict=True):
+    axis.plot(range(1, EPOCHS + 1), trace, dash, label=name)
+axis.set(xlabel="epoch", ylabel="learning rate")
+axis.legend()
+plt.show()
+plateau = traces["plateau"]
+cuts = [e + 1 for e in range(1, EPOCHS) if plateau[e] < plateau[e - 1]]
+print(f"plateau: first cut at epoch {cuts[0]}, {len(cuts)} cuts, ends at {plateau[-1]}")
+print(f"milestones: {traces['milestones'][0]:g} → {traces['milestones'][-1]:g}")
+print(f"one cycle: highest at epoch {int(np.argmax(traces['one cycle'])) + 1}")
+
+# %% [markdown]
+# The three schedules over 200 epochs. The plateau needs no plan but follows a noisy
+# number (here an invented loss that stops falling); the milestones need to be known
+# beforehand; the one cycle must know its length, and is at its best when the length
+# is short. That is why the quick run below takes one cycle and the full run
+# milestones.
+#
+# Two mistakes are common. `OneCycleLR` is stepped after every *batch*, the others
+# after every *epoch*; and `ReduceLROnPlateau` must be handed the *validation* loss,
+# never the test loss.
+
+# %% [markdown]
+# ## 6 · One epoch by hand
+#
+# One epoch shows every training image once. For each batch: forward, loss, forget the
+# old gradients, backward, step. Here is all of it, with two details that are often
+# wrong. First, each batch counts by its size, because the last one may be short.
+# Second, `loss.item()` turns the loss into a number; keeping `loss` itself would keep
+# the whole graph behind it in memory.
+
+
+# %%
+def train_one_epoch(model, loader, optimizer):
+    """Train on every batch once; return mean loss and accuracy on the way."""
+    device = next(model.parameters()).device
+    model.train()  # BatchNorm uses the batch's own statistics
+    total_loss = correct = count = 0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        logits = model(images)
+        loss = F.cross_entropy(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total_loss += loss.item() * len(labels)
+        correct += (logits.argmax(1) == labels).sum().item()
+        count += len(labels)
+    return total_loss / count, correct / count
+
+
+@torch.no_grad()
+def evaluate(model, loader):
+    """Return mean loss and accuracy in evaluation mode."""
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()  # BatchNorm uses its running statistics
+    total_loss = correct = count = 0
+    for images, labels in loader:
+        images, labels = images.to(device), labels.to(device)
+        logits = model(images)
+        total_loss += F.cross_entropy(logits, labels).item() * len(labels)
+        correct += (logits.argmax(1) == labels).sum().item()
+        count += len(labels)
+    model.train(was_training)  # leave the model as it was found
+    return total_loss / count, correct / count
+
+
+# %% [markdown]
+# Try it on a little data: 1 000 training and 500 validation images. `course_utils`
+# holds the same two functions, with checks of their input; every later lesson imports
+# them. From the same seed, both must give the same numbers.
+
+# %%
+from dataclasses import replace
+
+import course_utils.training as package
+from course_utils.data.arrays import Pair
+
+small = replace(
+    splits,
+    train=Pair(*(part[:1000] for part in splits.train)),
+    val=Pair(*(part[:500] for part in splits.val)),
+)
+for name, fit, judge in (
+    ("by hand", train_one_epoch, evaluate),
+    ("package", package.train_one_epoch, package.evaluate),
+):
+    torch.manual_seed(0)
+    model = cifar_resnet(8).to(session.device)
+    loaders = small.loaders(batch_size=96, seed=0)
+    sgd = torch.optim.SGD(model.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    fitted, judged = fit(model, loaders.train, sgd), judge(model, loaders.val)
+    print(f"{name}: train loss {fitted[0]:.5f}, val loss {judged[0]:.5f}")
+
+# %% [markdown]
+# ### `no_grad()` against `eval()`
+#
+# Evaluation needs both, and they have nothing to do with each other. `model.eval()`
+# is about *layers*: batch normalisation uses its running statistics and leaves them
+# alone. `torch.no_grad()` is about *bookkeeping*: PyTorch does not record what a
+# backward pass would need, which saves memory. The four combinations, tried:
+
+# %%
+import contextlib
+
+images, labels = next(iter(loaders.val))
+images, labels = images.to(session.device), labels.to(session.device)
+table = "| mode | `no_grad` | graph recorded | running mean moved |\n"
+table += "|---|---|---|---|\n"
+for training in (True, False):
+    for recording in (True, False):
+        model.train(training)
+        before = model.bn1.running_mean.clone()
+        with contextlib.nullcontext() if recording else torch.no_grad():
+            logits = model(images)
+        moved = not torch.equal(before, model.bn1.running_mean)
+        mode = "train()" if training else "eval()"
+        table += f"| `{mode}` | {'no' if recording else 'yes'} "
+        table += f"| {'yes' if logits.requires_grad else 'no'} "
+        table += f"| {'yes' if moved else 'no'} |\n"
+display(Markdown(table))
+
+# %% [markdown]
+# Each column follows one switch alone. `train()` inside `no_grad` is the dangerous
+# one: nothing is learned, and yet looking at the validation images changes the model.
+#
+# ### Two small questions
+#
+# Tutorials predict with `torch.max(logits, 1)` or with `logits.argmax(1)`. Is there a
+# difference? And what would the mean over batches be if each counted the same?
+
+# %%
+from course_utils.metrics import accuracy
+
+model.eval()
+with torch.no_grad():
+    logits = model(images)
+    values, indices = torch.max(logits, 1)  # two results: the logit, and where it is
+    print("same classes:", torch.equal(indices, logits.argmax(1)))
+    print(f"accuracy of this batch: {accuracy(logits, labels):.1%}")
+    scores = []
+    for images, labels in loaders.val:
+        images, labels = images.to(session.device), labels.to(session.device)
+        scores.append((F.cross_entropy(model(images), labels).item(), len(labels)))
+losses, sizes = np.array(scores).T
+print(f"batch sizes {sizes.astype(int).tolist()}")
+print(f"each batch the same: {losses.mean():.5f}")
+print(f"weighted by size:    {np.average(losses, weights=sizes):.5f}")
+
+# %% [markdown]
+# `torch.max` gives the largest logit too; `argmax` says what is meant. The weighted
+# mean is the mean over *images*, the same for every batch size. The other one depends
+# on how the images happened to be cut into batches.
+#
+# One more line you will meet: `torch.backends.cudnn.benchmark = True`. On an NVIDIA
+# GPU it tries several ways to compute a convolution at first sight of a new input
+# shape, and keeps the fastest. All our batches but the last have one shape, so it can
+# pay. It may choose differently from run to run, and then the last digits differ.
+
+# %%
+import time
+
+
+def ms_per_step(benchmark: bool) -> float:
+    """Return the milliseconds of a training step on the GPU."""
+    torch.backends.cudnn.benchmark = benchmark
+    network = resnet18(num_classes=10, stem="cifar").to(session.device)
+    batch = torch.randn(128, 3, 32, 32, device=session.device)
+    for step in range(15):
+        if step == 5:  # the first steps choose the algorithms
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+        network(batch).sum().backward()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - began) / 10 * 1000
+
+
+if session.device.type == "cuda":
+    print(f"benchmark off {ms_per_step(False):.1f} ms, on {ms_per_step(True):.1f} ms")
+else:
+    print(f"On {session.device.type} there is no cuDNN: the switch does nothing here.")
+
+# %% [markdown]
+# ## 7 · Training
+#
+# Now the recipe, all of it in one place. The quick one is made for two CPU cores: a
+# small network of the paper's CIFAR family, at most 10 000 images, a dozen epochs,
+# one cycle. The full one is made for a GPU: ResNet-18 with the CIFAR stem, all
+# training images, 200 epochs, milestones.
+
+# %%
+recipe = session.pick(
+    quick={"num_epochs": 12, "batch_size": 64, "lr": 0.1, "train_size": 10_000},
+    full={"num_epochs": 200, "batch_size": 128, "lr": 0.1, "train_size": 45_000},
+)
+num_epochs = recipe["num_epochs"]
+loaders = splits.loaders(
+    recipe["batch_size"], seed=session.seed, train_size=recipe["train_size"]
+)
+torch.manual_seed(session.seed)
+build_model = session.pick(
+    quick=lambda: cifar_resnet(8),
+    full=lambda: resnet18(num_classes=10, stem="cifar"),
+)
+model = build_model().to(session.device)
+optimizer = torch.optim.SGD(
+    model.parameters(), lr=recipe["lr"], momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
+)
+total_steps = num_epochs * len(loaders.train)
+make_scheduler = session.pick(
+    quick=lambda: OneCycleLR(optimizer, recipe["lr"], total_steps=total_steps),
+    full=lambda: MultiStepLR(optimizer, milestones=[75, 150]),
+)
+scheduler = make_scheduler()
+num_parameters = sum(p.numel() for p in model.parameters())
+print(f"{num_parameters:,} parameters, {len(loaders.train.dataset):,} training images")
+
+# %% [markdown]
+# `train(...)` is the epoch from above in a loop: train, validate on images kept
+# aside, step the schedule, save. It prints one line an epoch and gives back a
+# `History`, one number an epoch for each quantity. The validation images choose which
+# epoch's weights are kept; the test images are not even handed over.
+#
+# You may interrupt it (■): what is finished is kept. `resume=True` goes on from there.
+
+# %% tags=["long-run"]
+from course_utils.training import train
+
+run_dir = session.run_dir("03_cifar10_training")
+history = train(
+    model,
+    loaders.train,
+    loaders.val,
+    num_epochs=num_epochs,
+    optimizer=optimizer,
+    scheduler=scheduler,
+    save_path=run_dir,
+)
+
+# %%
+plot_history(history)
+plt.show()
+best_epoch = int(np.argmax(history.val_accuracy)) + 1
+fell = np.diff(history.val_accuracy) < 0
+high = np.array(history.lr[1:]) > max(history.lr) / 2
+display(
+    Markdown(
+        f"Validation accuracy: {history.val_accuracy[0]:.1%} after the first epoch, "
+        f"{history.val_accuracy[-1]:.1%} after the last of {len(history)}, best "
+        f"{max(history.val_accuracy):.1%} after epoch {best_epoch}. It fell in "
+        f"{fell[high].sum()} of the {high.sum()} later epochs with a learning rate "
+        f"above half the highest, and in {fell[~high].sum()} of the {(~high).sum()} "
+        f"others. Training took {sum(history.seconds) / 60:.1f} min."
+    )
+)
+
+# %% [markdown]
+# Loss, accuracy and learning rate of each epoch; training dashed, validation solid.
+# Read them together. Big steps jump across the goal, so a validation curve may go up
+# and down while the learning rate is high, and still be on its way; small steps let
+# it settle. The sentence under the figure counts how it was here.
+#
+# In a log line, `Train Loss` and `Train Acc` are means over the epoch while the
+# weights changed; `Val Loss` and `Val Acc` are measured after it; `Learning Rate` is
+# that of the epoch's first step.
+
+# %% [markdown]
+# ## 8 · Checkpoints
+#
+# Two files are in the run's folder. `best.pt` holds the weights of the best epoch,
+# to *use*. `last.pt` holds all that is needed to *go on*: weights, the optimiser's
+# velocities, the schedule, the history, and the state of every random generator.
+
+# %%
+from course_utils.checkpoint import load_checkpoint, load_model
+
+for name in ("best.pt", "last.pt"):
+    size_mib = (run_dir / name).stat().st_size / 2**20
+    print(f"{name}  {size_mib:.2f} MiB:", ", ".join(load_checkpoint(run_dir / name)))
+
+best = load_model(run_dir / "best.pt").to(session.device)
+again = package.evaluate(best, loaders.val).accuracy
+print(
+    f"best.pt, loaded: {again:.4f}; the history's best: {max(history.val_accuracy):.4f}"
+)
+
+# %% [markdown]
+# ### A state dict against a pickled model
+#
+# A **state dict** is names and tensors, nothing else; `best.pt` is one, with a note
+# on how to build the network. `torch.save(model)` pickles the *object* instead. That
+# looks easier, and has two faults. The file only names the class and where it was
+# defined: rename or move it, and the file is dead. And unpickling *runs* whatever the
+# file says. See both.
+
+# %%
+import io
+
+whole = io.BytesIO()
+torch.save(model, whole)
+print("names the module:", model.__module__.encode() in whole.getvalue())
+try:
+    torch.load(io.BytesIO(whole.getvalue()), weights_only=True)
+except Exception as error:
+    print(f"refused: {type(error).__name__}: {str(error).split('.')[0]}")
+
+
+class NotWeights:
+    """Pickles as a call of `print`; it could be a call of anything."""
+
+    def __reduce__(self):
+        return print, ("a line of the file was executed",)
+
+
+trap = io.BytesIO()
+torch.save(NotWeights(), trap)
+torch.load(io.BytesIO(trap.getvalue()), weights_only=False)
+
+# %% [markdown]
+# `weights_only=True`, PyTorch's default since 2.6, refuses everything but tensors,
+# numbers, strings and their lists and dicts. With `weights_only=False` the trap's
+# line was executed on loading. So: save state dicts, and never load a file of unknown
+# origin with `weights_only=False`.
+#
+# ### The `module.` prefix
+#
+# `nn.DataParallel` and `DistributedDataParallel` wrap the network in another one,
+# where it is called `module`. A state dict saved from the wrapper does not fit the
+# bare network, one of the commonest errors on the web.
+
+# %%
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+wrapped = nn.DataParallel(model)
+state = wrapped.state_dict()
+print("saved from the wrapper:", list(state)[:2])
+bare = build_model()
+try:
+    bare.load_state_dict(state)
+except RuntimeError as error:
+    print("refused:", str(error).splitlines()[1].strip()[:76], "…")
+consume_prefix_in_state_dict_if_present(state, "module.")
+print("without the prefix:    ", list(state)[:2])
+print(bare.load_state_dict(state))
+
+# %% [markdown]
+# Better still, save `wrapped.module.state_dict()` in the first place.
+#
+# ## 9 · Going on after an interruption
+#
+# A night's run dies at epoch 120: a power cut, a full queue, a closed lid. To go on
+# *exactly*, weights alone are not enough. Without the velocities the first steps
+# differ; without the random states, the order of the images and their crops.
+#
+# The test: one run straight through, and one that is interrupted in the middle of
+# its second epoch and resumed. Predict: equal to how many digits?
+
+
+# %%
+import tempfile
+
+
+class PressStop:
+    """A cross-entropy that interrupts the kernel at its n-th call."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, logits, labels):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return F.cross_entropy(logits, labels)
+
+
+def small_run(folder, criterion=None, resume=False):
+    """Return model and history of three epochs on 1 000 images."""
+    torch.manual_seed(0)
+    network = cifar_resnet(8).to(session.device)
+    few = small.loaders(batch_size=100, seed=0)
+    sgd = torch.optim.SGD(network.parameters(), 0.05, MOMENTUM, weight_decay=5e-4)
+    cycle = OneCycleLR(sgd, 0.05, total_steps=3 * len(few.train))
+    options = {"num_epochs": 3, "optimizer": sgd, "scheduler": cycle}
+    options |= {"save_path": folder, "resume": resume, "progress": False}
+    return network, train(network, few.train, few.val, criterion=criterion, **options)
+
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    straight, straight_history = small_run(f"{folder}/straight")
+    # ten training batches and five of validation make an epoch: call 20 is in the next
+    _, broken = small_run(f"{folder}/interrupted", criterion=PressStop(20))
+    resumed, resumed_history = small_run(f"{folder}/interrupted", resume=True)
+
+pairs = zip(straight.parameters(), resumed.parameters(), strict=True)
+gap = max((a - b).abs().max().item() for a, b in pairs)
+same = {
+    name: getattr(straight_history, name) == getattr(resumed_history, name)
+    for name in ("train_loss", "val_loss", "val_accuracy", "lr")
+}
+print(f"epochs finished: {len(broken)}, then {len(resumed_history)}")
+print(f"largest difference between the weights: {gap:g}")
+print("same history:", same)
+
+# %% [markdown]
+# The broken epoch was thrown away and repeated from its beginning. A difference of 0
+# means equal in every bit, as a CPU gives it; on a GPU some sums are added in varying
+# order, and the last digits may differ. Saving is safe as well: the new file is
+# written beside the old one and takes its name only when it is whole.
+
+# %% [markdown]
+# ## 10 · Why not watch the test set?
+#
+# Many tutorials evaluate on the test set after every epoch and report the best. Each
+# look is honest; taking the best of many is not, because the best is partly luck.
+#
+# To see it without touching the test set: twelve checkpoints, a few small steps
+# apart, judged on validation images that are split at random into two halves. One
+# half chooses; the other, which had no say, tells the truth.
+
+# %%
+from itertools import islice
+
+judges = replace(splits, val=Pair(*(part[:2000] for part in splits.val)))
+judge_loader = judges.loaders(batch_size=500).val
+
+
+@torch.no_grad()
+def is_correct(network: nn.Module) -> np.ndarray:
+    """Return, for each of the validation images, whether it is classified right."""
+    network.eval()
+    batches = [
+        network(images.to(session.device)).argmax(1).cpu() == labels
+        for images, labels in judge_loader
+    ]
+    return torch.cat(batches).numpy()
+
+
+sgd = torch.optim.SGD(best.parameters(), 0.003, MOMENTUM)
+batches, candidates = iter(loaders.train), []
+for _ in range(12):
+    best.train()
+    for images, labels in islice(batches, 5):  # five more steps, then another look
+        sgd.zero_grad()
+        logits = best(images.to(session.device))
+        F.cross_entropy(logits, labels.to(session.device)).backward()
+        sgd.step()
+    candidates.append(is_correct(best))
+candidates = np.stack(candidates)  # (12, images), True where right
+print("accuracies:", [f"{a:.1%}" for a in candidates.mean(axis=1)])
+
+# %% [markdown]
+# Beside them, a simulation: twelve checkpoints of exactly the *same* true accuracy,
+# whose scores on the choosing half differ by chance alone.
+
+# %%
+rng = np.random.default_rng(session.seed)
+num_candidates, num_images = candidates.shape
+half = num_images // 2
+flattery = np.zeros(num_candidates)
+for _ in range(1000):
+    shuffled = candidates[rng.permutation(num_candidates)]
+    images = rng.permutation(num_images)
+    chooser = shuffled[:, images[:half]].mean(axis=1)
+    truth = shuffled[:, images[half:]].mean(axis=1)
+    for k in range(num_candidates):
+        winner = chooser[: k + 1].argmax()
+        flattery[k] += (chooser[winner] - truth[winner]) / 1000
+
+level = candidates.mean()
+luck = rng.binomial(half, level, size=(20_000, num_candidates)) / half - level
+simulated = np.maximum.accumulate(luck, axis=1).mean(axis=0)
+looks = range(1, num_candidates + 1)
+fig, axis = plt.subplots(figsize=(6, 3))
+axis.plot(looks, 100 * flattery, "o-", label="these checkpoints, 1000 halvings")
+axis.plot(looks, 100 * simulated, "s--", label="simulation, independent luck")
+axis.set(xlabel="checkpoints to choose from", ylabel="too good by (points)")
+axis.legend()
+plt.show()
+print(f"best of {num_candidates} on {half} images: {100 * flattery[-1]:+.2f} points")
+print(f"simulation:             {100 * simulated[-1]:+.2f} points")
+num_test = len(splits.test.labels)
+watched = rng.binomial(num_test, level, size=(2000, 200)).max(axis=1).mean() / num_test
+print(
+    f"best of 200 on all {num_test} test images: {100 * (watched - level):+.2f} points"
+)
+
+# %% [markdown]
+# Your third guess. The figure shows how much too good the chosen checkpoint looks to
+# the half that chose it. With one checkpoint there is no choice and no flattery; with
+# each further one, luck has another try. Neighbouring checkpoints err on many of the
+# same images, so they have less luck of their own than the simulation gives them: it
+# is the worse case. The last line simulates a test set watched for 200 epochs. The
+# effect shrinks with the square root of the number of images.
+#
+# The remedy costs nothing: choose on validation images, and look at the test once.
+# The best *validation* accuracy above is flattered too, by the same luck.
+
+# %% [markdown]
+# ## 11 · Results: the test, once
+
+# %%
+from course_utils.results import hardware_name, load_results, results_table, save_result
+
+test_loss, test_accuracy = package.evaluate(model, loaders.test)
+noise = 1.96 * np.sqrt(test_accuracy * (1 - test_accuracy) / num_test)
+result = {
+    "lesson": "03_cifar10_training",
+    "profile": session.profile,
+    "data": f"{splits.name}, {'photos' if splits.is_photos else 'sketches'}",
+    "recipe": recipe
+    | {"model": model.architecture, "scheduler": type(scheduler).__name__},
+    "seed": session.seed,
+    "minutes": round(sum(history.seconds) / 60, 2),
+    "val_accuracy": max(history.val_accuracy),
+    "test_accuracy": test_accuracy,
+    "history": vars(history),
+}
+save_result(run_dir / "result.json", result, session.device)
+print(f"test accuracy {test_accuracy:.1%} ± {noise:.1%} on {num_test} images")
+print(f"seed {session.seed}, {hardware_name(session.device)}")
+session.report(f"test accuracy {test_accuracy:.1%}", data=splits.describe())
+
+# %% [markdown]
+# Your first guess. The ± is 1.96 standard errors: how far another draw of as many test
+# images would move the number, in 95 of 100 cases.
+#
+# One seed is one draw. The table holds what the project has measured, and says so
+# where it has not; the last row is yours. Minutes are those of training alone. Where
+# there are several seeds, the accuracy is their mean, and their range in brackets.
+
+# %%
+expected = [
+    {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "two CPU cores"},
+    {"profile": "quick", "data": "CIFAR-10, sketches", "hardware": "two CPU cores"},
+    {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
+]
+mine = load_results("result", run_dir)
+display(Markdown(results_table(load_results("03_cifar10_training"), expected, mine)))
+
+# %% [markdown]
+# **What this does not show.** One network on one data set says nothing about *other*
+# networks: a comparison needs several seeds of each, on the same budget. The interval
+# covers the luck of the test images, not the luck of the seed. A short run ranks
+# recipes differently from a long one: what wins in twelve epochs may lose in 200. And
+# the accuracy on these images is no promise for photos from your telephone.
+
+# %% [markdown]
+# ## Myths, tested
+#
+# ### "Softmax belongs at the end of the network, before the loss"
+#
+# `F.cross_entropy` already contains it. Done twice, the "logits" are probabilities
+# between 0 and 1, and softmax of those can never be sure of anything. Take a network
+# that is completely right and completely certain:
+
+# %%
+certain = torch.full((1, num_classes), -20.0)
+certain[0, 3] = 20.0
+ways = {"logits": lambda z: z, "softmax first": lambda z: z.softmax(1)}
+for name, prepare in ways.items():
+    z = certain.clone().requires_grad_()
+    loss = F.cross_entropy(prepare(z), torch.tensor([3]))
+    unsure = torch.zeros(1, num_classes, requires_grad=True)
+    F.cross_entropy(prepare(unsure), torch.tensor([3])).backward()
+    print(
+        f"{name:14} loss when certain and right {loss:.3f}, "
+        f"gradient when knowing nothing {unsure.grad.norm():.3f}"
+    )
+
+# %% [markdown]
+# Refuted: with softmax first, the loss of a perfect answer stays far above zero and
+# the first gradient is a fraction of what it should be. It still learns, slowly,
+# which is why the mistake is hard to notice.
+#
+# ### "Validation accuracy above training accuracy is a bug"
+#
+# Your second guess. The training number in the log is taken from *augmented* images,
+# while the weights were *still changing*. Judge the final weights on the training
+# images as they are:
+
+# %%
+seen = replace(splits, val=Pair(*(part[:5000] for part in splits.train)))
+clean = package.evaluate(model, seen.loaders(batch_size=500).val).accuracy
+logged, val = history.train_accuracy[best_epoch - 1], max(history.val_accuracy)
+display(
+    Markdown(
+        f"Training accuracy as logged {logged:.1%}; the same weights on training "
+        f"images as they are {clean:.1%}; validation {val:.1%}. In the log, "
+        f"{'validation' if val > logged else 'training'} is higher; measured alike, "
+        f"{'validation' if val > clean else 'training'} is, by {abs(clean - val):.1%}."
+    )
+)
+
+# %% [markdown]
+# The two numbers of a log line are measured in different ways, so their order proves
+# nothing by itself. Measured alike, the gap between training and validation is what
+# is called the generalisation gap.
+
+# %% [markdown]
+# ## Summary
+#
+# 1. *Prepare images.* Three splits, three jobs. Mean and standard deviation over all
+#    pixels of the training images, never averaged from single images. Crops and flips
+#    in training alone.
+# 2. *One epoch.* Forward, loss, zero the gradients, backward, step; count by images,
+#    not batches. Evaluation needs `eval()` *and* `no_grad()`.
+# 3. *Schedules.* High first, low at the end; draw it; know whether it counts batches
+#    or epochs.
+# 4. *Save.* State dicts, written whole, with optimiser, schedule and random states,
+#    so that a resumed run is the same run. Load with `weights_only=True`.
+# 5. *Report.* Choose on validation, test once, give the interval, the seeds and the
+#    hardware.
+
+# %% [markdown]
+# ## Exercises
+#
+# ### ★ The mean over a data set
+#
+# An epoch's batches had the mean losses `losses` and the sizes `sizes`. Return the
+# mean loss over all *images*. Expected: `dataset_mean([1.0, 4.0], [3, 1])` is 1.75.
+
+
+# %% tags=["exercise"]
+def dataset_mean(losses: list[float], sizes: list[int]) -> float:
+    """Return the mean loss over all images."""
+    raise NotImplementedError
+
+
+check.dataset_mean(dataset_mean)
+
+
+# %% tags=["solution"]
+def dataset_mean(losses: list[float], sizes: list[int]) -> float:
+    """Return the mean loss over all images."""
+    total = sum(loss * size for loss, size in zip(losses, sizes, strict=True))
+    return total / sum(sizes)
+
+
+check.dataset_mean(dataset_mean)
+
+# %% [markdown]
+# ### ★★ Warm up, then cosine
+#
+# Write the schedule that most papers use today, as the factor by which the learning
+# rate is multiplied at step 0, 1, 2, …: it rises in equal steps during the warm-up and
+# reaches 1 at step `warmup_steps`; then it falls along half a cosine and would be 0 at
+# step `total_steps`. At step 0 it is 0. `LambdaLR` takes such a function.
+#
+# Expected: `warmup_cosine(55, 10, 100)` is 0.5, half-way down.
+
+
+# %% tags=["exercise"]
+def warmup_cosine(step: int, warmup_steps: int, total_steps: int) -> float:
+    """Return the factor of the learning rate at `step`."""
+    raise NotImplementedError
+
+
+check.warmup_cosine(warmup_cosine)
+
+# %% tags=["solution"]
+import math
+
+
+def warmup_cosine(step: int, warmup_steps: int, total_steps: int) -> float:
+    """Return the factor of the learning rate at `step`."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    done = (step - warmup_steps) / (total_steps - warmup_steps)
+    return (1 + math.cos(math.pi * done)) / 2
+
+
+check.warmup_cosine(warmup_cosine)
+
+# %% [markdown]
+# ### ★★★ Label smoothing
+#
+# A label says "cat, and nothing else". Label smoothing asks for less certainty: the
+# target is 1 − ε for the right class, plus ε shared equally among *all* K classes
+# (the right one included). Return the mean cross-entropy against that target, from
+# `log_softmax`, without `F.cross_entropy`. Expected: with ε = 0 it is the ordinary
+# cross-entropy.
+
+
+# %% tags=["exercise"]
+def smoothed_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Return the mean loss of logits (B, K) and labels (B,), a tensor ()."""
+    raise NotImplementedError
+
+
+check.smoothed_cross_entropy(smoothed_cross_entropy)
+
+
+# %% tags=["solution"]
+def smoothed_cross_entropy(
+    logits: torch.Tensor, labels: torch.Tensor, smoothing: float
+) -> torch.Tensor:
+    """Return the mean loss of logits (B, K) and labels (B,), a tensor ()."""
+    log_probabilities = logits.log_softmax(1)
+    right = log_probabilities.gather(1, labels[:, None]).squeeze(1)  # (B,)
+    everyone = log_probabilities.mean(1)  # (B,)
+    return -((1 - smoothing) * right + smoothing * everyone).mean()
+
+
+check.smoothed_cross_entropy(smoothed_cross_entropy)
+
+# %% [markdown]
+# ## References
+#
+# - A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
+# - K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*,
+#   2015, arXiv 1512.03385, section 4.2.
+# - S. Zagoruyko, N. Komodakis, *Wide Residual Networks*, 2016, arXiv 1605.07146.
+# - L. Smith, N. Topin, *Super-Convergence*, 2017, arXiv 1708.07120 (one cycle).
+# - C. Szegedy et al., *Rethinking the Inception Architecture*, 2015, arXiv
+#   1512.00567, section 7 (label smoothing).
+#
+# **Next.** You have a block, a network and a trained classifier. Explain the whole to
+# somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through
+# [02 · The full network](02_full_network.ipynb) to the table above: what you cannot
+# explain is the section to read again.

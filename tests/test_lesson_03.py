@@ -1,0 +1,159 @@
+"""Lesson 03: its loop is the package's, its numbers are of its recipe, checks judge."""
+
+import ast
+import copy
+import math
+
+import pytest
+import small_training as small
+import torch
+import torch.nn.functional as F
+from lesson_code import LESSONS, definitions
+from torch.optim import SGD
+
+from course_utils import training
+from course_utils.checks import lesson_03 as check
+from course_utils.data.arrays import channel_statistics
+from course_utils.results import load_results
+
+NAME = "03_cifar10_training"
+LESSON = definitions(NAME)
+STUBS = definitions(NAME, skip=("solution",))
+
+
+def test_the_lessons_epoch_is_the_packages():
+    torch.manual_seed(0)
+    models = [small.cifar_resnet(8, 3)]
+    models.append(copy.deepcopy(models[0]))
+    scores = []
+    for source, model in zip((LESSON, vars(training)), models, strict=True):
+        loaders = small.make_loaders()
+        optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
+        for _ in range(2):
+            fitted = source["train_one_epoch"](model, loaders.train, optimizer)
+            judged = source["evaluate"](model.eval(), loaders.val)
+            scores.append([*fitted, *judged])
+        assert not model.training  # as it was found
+    assert scores[:2] == [pytest.approx(score) for score in scores[2:]]
+    for ours, packaged in zip(*(m.state_dict().values() for m in models), strict=True):
+        assert torch.equal(ours, packaged)
+
+
+def test_the_lessons_deviation_over_all_pixels_is_the_packages():
+    images = small.make_loaders().train.dataset.images.numpy()
+    overall, within, between = LESSON["two_standard_deviations"](images)
+    assert overall == pytest.approx(channel_statistics(images)[1], rel=1e-5)
+    assert all(w < o for w, o in zip(within, overall, strict=True))
+    pixels = torch.from_numpy(images).double() / 255
+    mean_variance = pixels.var((1, 2), correction=0).mean(0)
+    total = mean_variance + torch.tensor(between).double() ** 2
+    assert total.sqrt().tolist() == pytest.approx(overall, rel=1e-5)
+
+
+def recipes():
+    """Return the recipe of each profile, as the lesson states it."""
+    for node in ast.walk(ast.parse((LESSONS / f"{NAME}.py").read_text("utf-8"))):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "recipe":
+            return {k.arg: ast.literal_eval(k.value) for k in node.value.keywords}
+    raise LookupError("The lesson has no recipe.")
+
+
+def test_measured_results_are_of_the_recipe_that_the_lesson_states():
+    stated = recipes()
+    assert stated.keys() == {"quick", "full"}
+    assert stated["quick"]["train_size"] <= 10_000
+    for result in load_results(NAME):
+        recipe = stated[result["profile"]]
+        assert recipe.items() <= result["recipe"].items()
+        assert len(result["history"]["lr"]) == recipe["num_epochs"]
+
+
+def plain_mean(losses, sizes):
+    return sum(losses) / len(losses)
+
+
+def total(losses, sizes):
+    return sum(a * b for a, b in zip(losses, sizes, strict=True))
+
+
+def per_batch(losses, sizes):
+    return total(losses, sizes) / len(losses)
+
+
+def no_warmup(step, warmup, total):
+    return (1 + math.cos(math.pi * step / total)) / 2
+
+
+def cosine_from_the_start(step, warmup, total):
+    return step / warmup if step < warmup else no_warmup(step, warmup, total)
+
+
+def ends_too_late(step, warmup, total):
+    if step < warmup:
+        return step / warmup
+    return (1 + math.cos(math.pi * (step - warmup) / total)) / 2
+
+
+def straight_down(step, warmup, total):
+    return step / warmup if step < warmup else (total - step) / (total - warmup)
+
+
+def no_mean(logits, labels, smoothing):
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
+
+
+def others_only(logits, labels, smoothing):
+    logs, classes = logits.log_softmax(1), logits.shape[1]
+    target = torch.full_like(logs, smoothing / (classes - 1))
+    target[range(len(labels)), labels] = 1 - smoothing
+    return -(target * logs).sum(1).mean()
+
+
+def more_than_one(logits, labels, smoothing):
+    logs = logits.log_softmax(1)
+    return F.cross_entropy(logits, labels) - smoothing * logs.mean()
+
+
+def no_gradient(logits, labels, smoothing):
+    return F.cross_entropy(logits, labels, label_smoothing=smoothing).detach()
+
+
+def probabilities(logits, labels, smoothing):
+    return F.cross_entropy(logits.softmax(1), labels, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("dataset_mean", plain_mean, "mean over batches"),
+        ("dataset_mean", total, "how many are there"),
+        ("dataset_mean", per_batch, "by the images, not the batches"),
+        ("dataset_mean", lambda losses, sizes: 0.0, "try equal sizes"),
+        ("warmup_cosine", no_warmup, "should rise from 0"),
+        ("warmup_cosine", lambda s, w, t: math.sqrt(s / t), "equal steps"),
+        ("warmup_cosine", cosine_from_the_start, "count its steps from the end"),
+        ("warmup_cosine", ends_too_late, "half a turn"),
+        ("warmup_cosine", straight_down, "not a straight line"),
+        ("smoothed_cross_entropy", no_mean, "one number"),
+        ("smoothed_cross_entropy", probabilities, "minus the log-probability"),
+        ("smoothed_cross_entropy", others_only, "has its part"),
+        ("smoothed_cross_entropy", more_than_one, "add up to 1"),
+        ("smoothed_cross_entropy", no_gradient, "no gradient flows"),
+        ("smoothed_cross_entropy", lambda *_: None, "Not solved yet|returns nothing"),
+    ],
+)
+def test_checks_refuse_wrong_answers_with_their_hint(exercise, answer, hint, capsys):
+    assert not getattr(check, exercise)(answer)
+    output = capsys.readouterr().out
+    assert any(part in output for part in hint.split("|"))
+    assert len(output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "exercise", ["dataset_mean", "warmup_cosine", "smoothed_cross_entropy"]
+)
+def test_checks_accept_the_solution_and_wait_for_an_answer(exercise, capsys):
+    assert getattr(check, exercise)(LESSON[exercise])
+    assert capsys.readouterr().out.startswith("✓")
+    assert not getattr(check, exercise)(STUBS[exercise])
+    assert capsys.readouterr().out.startswith("Not solved yet. Hint: ")

@@ -1,0 +1,90 @@
+"""Measured runs: written, read back, put into one table; recorded from a lesson."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.results import load_results, results_table, save_result
+
+CPU = torch.device("cpu")
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+LESSON = """
+# %% [markdown]
+# # A lesson
+
+# %% tags=["setup"]
+from course_utils.results import save_result
+from course_utils.session import start
+session = start(seed=0)
+
+# %%
+result = {"profile": session.profile, "data": "CIFAR-10, sketches",
+          "test_accuracy": session.seed / 10, "seed": session.seed}
+save_result(session.run_dir("99_small") / "result.json", result, session.device)
+"""
+
+
+def run(accuracy, seed=0, profile="quick", data="CIFAR-10, photos", minutes=1.0):
+    return {
+        "profile": profile,
+        "data": data,
+        "hardware": "2-core CPU",
+        "seed": seed,
+        "minutes": minutes,
+        "test_accuracy": accuracy,
+    }
+
+
+def test_what_is_saved_is_read_back_with_machine_and_version(tmp_path):
+    for seed in (1, 0):
+        save_result(tmp_path / f"03-seed{seed}.json", {"seed": seed}, CPU)
+    save_result(tmp_path / "04-seed0.json", {"seed": 9}, CPU)
+    results = load_results("03", tmp_path)
+    assert [result["seed"] for result in results] == [0, 1]
+    assert results[0]["hardware"].endswith(" CPU")
+    assert torch.__version__.startswith(results[0]["torch"])
+    (tmp_path / "03-seed2.json").write_text("{")
+    with pytest.raises(ValueError, match=r"03-seed2\.json is not JSON"):
+        load_results("03", tmp_path)
+
+
+def test_the_table_gathers_seeds_and_admits_what_is_missing():
+    table = results_table(
+        [run(0.6, 0, minutes=1), run(0.7, 1, minutes=2), run(0.9, data="sketches")],
+        expected=[
+            {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "any"},
+            {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
+        ],
+        mine=[run(0.5)],
+    )
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert rows == [
+        ["quick", "CIFAR-10, photos", "2-core CPU", "2", "1.5"]
+        + ["65.0% (60.0% to 70.0%)"],
+        ["quick", "sketches", "2-core CPU", "1", "1.0", "90.0%"],
+        ["full", "CIFAR-10, photos", "one GPU", "0", "not measured", "not measured"],
+        ["quick, your run", "CIFAR-10, photos", "2-core CPU", "1", "1.0", "50.0%"],
+    ]
+
+
+def test_the_tool_records_the_lesson_itself(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setenv("COURSE_DATA", "built-in")
+    monkeypatch.setenv("COURSE_PROFILE", "quick")
+    from record_lesson_03 import record
+
+    lesson, results = tmp_path / "99_small.py", tmp_path / "results"
+    results.mkdir()
+    lesson.write_text(LESSON)
+    path = record(7, lesson, results)
+    assert path.name == "99_small-quick-sketches-seed7.json"
+    assert json.loads(path.read_text())["test_accuracy"] == 0.7
+    lesson.write_text(LESSON + "1 / 0\n")
+    with pytest.raises(SystemExit, match="99_small, seed 8: cell 3 .*ZeroDivision"):
+        record(8, lesson, results)
+    lesson.write_text(LESSON.replace("seed=0", "seed=1"))
+    with pytest.raises(SystemExit, match=r"99_small\.py has no 'start\(seed=0\)'"):
+        record(9, lesson, results)
+    assert list(results.iterdir()) == [path]
