@@ -3,6 +3,7 @@
 #   make lab         JupyterLab on your own copy of the lessons, in my_course/
 #   make test        every test, and every notebook
 #   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
+#   make bench       measure the data path
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
 
@@ -14,7 +15,7 @@ PY := .venv/bin/python
 export TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course lab test notebooks clean
+.PHONY: help setup course lab test notebooks bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -36,6 +37,9 @@ test: setup
 notebooks: setup
 	@$(PY) tools/check_lessons.py $(LESSONS)
 	@$(PY) tools/build_notebooks.py $(LESSONS)
+
+bench: setup
+	@$(PY) tools/bench.py
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .coverage* *.egg-info

@@ -86,8 +86,7 @@ plt.show()
 # Three training images of each class, in columns. Try to name each without its title.
 # At this size a cat and a dog, or a car and a lorry, differ in a handful of pixels.
 # Every split holds the classes in equal or nearly equal numbers, so always answering
-# with one class scores about one in ten: that is the floor that the network must
-# leave.
+# with one class scores about one in ten: the floor that the network must leave.
 
 # %% [markdown]
 # ## 2 · The right channel statistics
@@ -97,56 +96,57 @@ plt.show()
 # deviation; green and blue likewise:
 #
 # $$z_c = \frac{x_c - \mu_c}{\sigma_c}, \qquad
-# \sigma_c^2 = \text{mean of } (x_c - \mu_c)^2
-# \text{ over all pixels of all training images.}$$
+# \sigma_c^2 = \text{mean of } (x_c - \mu_c)^2 \text{ over all pixels of all training
+# images.}$$
 #
-# Many tutorials divide CIFAR-10 by (0.2023, 0.1994, 0.2010), others by
-# (0.2470, 0.2435, 0.2616). Both cannot be σ. A good suspect for the first: take the
-# standard deviation *inside* each image, then average over the images. Let us compute
-# both.
+# Many tutorials divide CIFAR-10 by (0.2023, 0.1994, 0.2010), others by (0.2470,
+# 0.2435, 0.2616). Both cannot be σ. A good suspect for the first: take the standard
+# deviation *inside* each image, then average over the images. Let us compute both.
 
 
 # %%
-def two_standard_deviations(images: np.ndarray) -> tuple[list, list, list]:
-    """Return, per channel: over all pixels; mean within an image; of image means."""
-    overall, within, between = [], [], []
+def channel_deviations(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return standard deviations (3,) of uint8 images (N, H, W, 3), by their kind."""
+    overall, inside, inside_squared, between = np.zeros((4, 3))
     for channel in range(3):
         pixels = images[..., channel].reshape(len(images), -1) / np.float32(255)
-        overall.append(pixels.std(dtype=np.float64))
-        within.append(pixels.std(axis=1).mean(dtype=np.float64))
-        between.append(pixels.mean(axis=1).std(dtype=np.float64))
-    return overall, within, between
+        overall[channel] = pixels.std(dtype=np.float64)
+        own = pixels.std(axis=1).astype(np.float64)  # one number for each image
+        inside[channel], inside_squared[channel] = own.mean(), (own**2).mean()
+        between[channel] = pixels.mean(axis=1).std(dtype=np.float64)
+    return {
+        "over all pixels": overall,
+        "inside each image, then averaged": inside,
+        "of the images' means": between,
+        "√(mean variance inside + variance of the means)": np.sqrt(
+            inside_squared + between**2
+        ),
+    }
 
 
-overall, within, between = two_standard_deviations(splits.train.images)
-rows = {
-    "over all pixels": overall,
-    "mean of each image's own": within,
-    "of the images' means": between,
-    "course_utils (`splits.std`)": splits.std,
-}
+deviations = channel_deviations(splits.train.images)
 table = "| standard deviation | red | green | blue |\n|---|---|---|---|\n"
-for name, values in rows.items():
+for name, values in {**deviations, "`splits.std` of course_utils": splits.std}.items():
     table += f"| {name} | " + " | ".join(f"{v:.4f}" for v in values) + " |\n"
 display(Markdown(f"Training images, {splits.source}:\n\n{table}"))
 
 # %% [markdown]
-# The two differ because an image's own deviation is measured from *its own* mean. A
-# picture of a white dog in snow is bright all over: far from the mean of the data
-# set, near its own. What is lost is how much the images differ from one another, the
-# third row. For variances (squares) it is exact: the total is the mean inside the
-# images plus the variance of the images' means.
+# The first two rows differ because an image's own deviation is measured from *its
+# own* mean. A white dog in snow is bright all over: far from the mean of the data
+# set, near its own. What the second row loses is how much the images differ from one
+# another, the third row. For variances (deviations squared) the account is exact:
+# inside plus between is the whole, as the fourth row shows.
 #
 # Now compare with the published triples, which were made from the photos.
 
 # %%
 PUBLISHED = {
     "often copied": (0.2023, 0.1994, 0.2010),
-    "right": (0.2470, 0.2435, 0.2616),
+    "of others": (0.2470, 0.2435, 0.2616),
 }
-ways = {"over all pixels": overall, "mean of each image's own": within}
+(_, right_std), (_, wrong_std) = ways = list(deviations.items())[:2]
 for name, triple in PUBLISHED.items():
-    gaps = {way: np.abs(np.subtract(triple, std)).max() for way, std in ways.items()}
+    gaps = {way: np.abs(np.subtract(triple, std)).max() for way, std in ways}
     nearest = min(gaps, key=gaps.get)
     if splits.is_photos:
         print(f"{triple} ({name}): {nearest!r}, to within {gaps[nearest]:.4f}")
@@ -156,8 +156,8 @@ if not splits.is_photos:
         "would say nothing;\nset COURSE_DATA to a folder with the photos to see which "
         "is which. The gap between the two ways is there all the same."
     )
-shrunk = np.mean(np.divide(overall, within))
-print(f"Dividing by the wrong one leaves a spread of {shrunk:.2f} instead of 1.")
+left = np.mean(right_std / wrong_std)
+print(f"Dividing by the wrong one leaves a spread of {left:.2f} instead of 1.")
 
 # %% [markdown]
 # Does it matter? The first convolution is followed by batch normalisation, and that
@@ -170,8 +170,8 @@ torch.manual_seed(0)
 fresh = cifar_resnet(8)
 raw = torch.from_numpy(splits.train.images[:256]).permute(0, 3, 1, 2) / 255
 mean = torch.tensor(splits.mean).view(3, 1, 1)
-right = (raw - mean) / torch.tensor(overall).view(3, 1, 1).float()
-wrong = (raw - mean) / torch.tensor(within).view(3, 1, 1).float()
+right = (raw - mean) / torch.from_numpy(right_std).float().view(3, 1, 1)
+wrong = (raw - mean) / torch.from_numpy(wrong_std).float().view(3, 1, 1)
 with torch.no_grad():
     outputs = [fresh.bn1(fresh.conv1(images)) for images in (right, wrong)]
 for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
@@ -186,11 +186,11 @@ for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
 # %% [markdown]
 # ## 3 · Augmentation
 #
-# A car moved two pixels to the left is still a car, and so is its mirror image. So
-# in every epoch each training image is shown differently: padded with 4 black pixels
-# on all sides, cropped back to 32×32 at a random place, flipped left to right half
-# the time. That is the recipe of He et al. 2015, section 4.2. Validation and test
-# images stay as they are: they are the question, and the question must not change.
+# A car moved two pixels to the left is still a car, and so is its mirror image. So in
+# every epoch each training image is shown differently: padded with 4 black pixels on
+# all sides, cropped back to 32×32 at a random place, flipped left to right half the
+# time. That is the recipe of He et al. 2015, section 4.2. Validation and test images
+# stay as they are: they are the question, and the question must not change.
 #
 # How many different pictures can one image become? Guess, then count.
 
@@ -222,11 +222,11 @@ print(f"{different} different pictures among 3000 views; (4+1+4)² · 2 = {9**2 
 
 # %% [markdown]
 # One image, top left, and fifteen views of it; the black bands are the padding. The
-# network will hardly ever see the same pixels twice, so learning them by heart does
-# not pay.
+# network seldom sees the same pixels twice, so learning them by heart pays less.
 #
-# An augmentation is a claim about the world: "this does not change the answer". Upside
-# down would be a false claim for cars, and left-to-right a false one for letters.
+# An augmentation is a claim about the world: "this does not change the answer".
+# Upside down would be a false claim for cars, and left-to-right a false one for
+# letters.
 
 # %% [markdown]
 # ## 4 · Loss and optimiser
@@ -259,10 +259,10 @@ print(f"log 10 = {np.log(10):.3f}; first loss of a fresh network {first_loss:.3f
 #
 # The velocity $v$ remembers about $1/(1 - 0.9) = 10$ steps: what they agree on adds
 # up, what they disagree on cancels. **Weight decay** $\lambda$ pulls every weight
-# towards zero a little. The learning rate is $\eta = 0.1$, the momentum 0.9; He et al.
-# (2015, section 4.2) take a weight decay of 1e-4. We take 5e-4, as the Wide ResNets
-# did (Zagoruyko and Komodakis, 2016) and most CIFAR recipes since. Five steps by
-# hand, against PyTorch's:
+# towards zero a little. The learning rate is $\eta = 0.1$, the momentum 0.9; He et
+# al. (2015, section 4.2) take a weight decay of 1e-4. We take 5e-4, as the Wide
+# ResNets did (Zagoruyko and Komodakis, 2016) and most CIFAR recipes since. Five steps
+# by hand, against PyTorch's:
 
 # %%
 LR, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 5e-4
@@ -555,7 +555,8 @@ print(f"{num_parameters:,} parameters, {len(loaders.train.dataset):,} training i
 # `History`, one number an epoch for each quantity. The validation images choose which
 # epoch's weights are kept; the test images are not even handed over.
 #
-# You may interrupt it (■): what is finished is kept. `resume=True` goes on from there.
+# You may interrupt it (■): the finished epochs are kept. To go on, add `resume=True`
+# and run the cell again.
 
 # %% tags=["long-run"]
 from course_utils.training import train
@@ -601,8 +602,8 @@ display(
 # %% [markdown]
 # ## 8 · Checkpoints
 #
-# Two files are in the run's folder. `best.pt` holds the weights of the best epoch,
-# to *use*. `last.pt` holds all that is needed to *go on*: weights, the optimiser's
+# Two files are in the run's folder. `best.pt` holds the weights of the best epoch, to
+# *use*. `last.pt` holds all that is needed to *go on*: weights, the optimiser's
 # velocities, the schedule, the history, and the state of every random generator.
 
 # %%
@@ -651,8 +652,8 @@ torch.save(NotWeights(), trap)
 torch.load(io.BytesIO(trap.getvalue()), weights_only=False)
 
 # %% [markdown]
-# `weights_only=True`, PyTorch's default since 2.6, refuses everything but tensors,
-# numbers, strings and their lists and dicts. With `weights_only=False` the trap's
+# `weights_only=True`, PyTorch's default since 2.6, accepts little more than tensors,
+# numbers, strings, and lists and dicts of them. With `weights_only=False` the trap's
 # line was executed on loading. So: save state dicts, and never load a file of unknown
 # origin with `weights_only=False`.
 #
@@ -686,8 +687,8 @@ print(bare.load_state_dict(state))
 # *exactly*, weights alone are not enough. Without the velocities the first steps
 # differ; without the random states, the order of the images and their crops.
 #
-# The test: one run straight through, and one that is interrupted in the middle of
-# its second epoch and resumed. Predict: equal to how many digits?
+# The test: one run straight through, and one that is interrupted in the middle of its
+# second epoch and resumed. Predict: equal to how many digits?
 
 
 # %%
@@ -856,8 +857,8 @@ print(f"seed {session.seed}, {hardware_name(session.device)}")
 session.report(f"test accuracy {test_accuracy:.1%}", data=splits.describe())
 
 # %% [markdown]
-# Your first guess. The ± is 1.96 standard errors: how far another draw of as many test
-# images would move the number, in 95 of 100 cases.
+# Your first guess. The ± is 1.96 standard errors: in 95 of 100 draws of so many test
+# images, chance alone moves the number by less than that.
 #
 # One seed is one draw. The table holds what the project has measured, and says so
 # where it has not; the last row is yours. Minutes are those of training alone. Where
@@ -875,7 +876,7 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # %% [markdown]
 # **What this does not show.** One network on one data set says nothing about *other*
 # networks: a comparison needs several seeds of each, on the same budget. The interval
-# covers the luck of the test images, not the luck of the seed. A short run ranks
+# covers the luck of the test images, not the luck of the seed. A short run may rank
 # recipes differently from a long one: what wins in twelve epochs may lose in 200. And
 # the accuracy on these images is no promise for photos from your telephone.
 
@@ -977,9 +978,9 @@ check.dataset_mean(dataset_mean)
 # ### ★★ Warm up, then cosine
 #
 # Write the schedule that most papers use today, as the factor by which the learning
-# rate is multiplied at step 0, 1, 2, …: it rises in equal steps during the warm-up and
-# reaches 1 at step `warmup_steps`; then it falls along half a cosine and would be 0 at
-# step `total_steps`. At step 0 it is 0. `LambdaLR` takes such a function.
+# rate is multiplied at step 0, 1, 2, …: it rises in equal steps during the warm-up
+# and reaches 1 at step `warmup_steps`; then it falls along half a cosine and would be
+# 0 at step `total_steps`. At step 0 it is 0. `LambdaLR` takes such a function.
 #
 # Expected: `warmup_cosine(55, 10, 100)` is 0.5, half-way down.
 
@@ -1052,6 +1053,6 @@ check.smoothed_cross_entropy(smoothed_cross_entropy)
 #   1512.00567, section 7 (label smoothing).
 #
 # **Next.** You have a block, a network and a trained classifier. Explain the whole to
-# somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through
-# [02 · The full network](02_full_network.ipynb) to the table above: what you cannot
-# explain is the section to read again.
+# somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through [02 · The
+# full network](02_full_network.ipynb) to the table above: what you cannot explain is
+# the section to read again.

@@ -6,8 +6,10 @@ trains on from FOLDER/last.pt. Before each batch it prints a line and waits for 
 line on its standard input, so that who runs it can end it between any two.
 """
 
+import random
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +21,9 @@ from course_utils.data.arrays import ImageSplits, Loaders, Pair
 from course_utils.history import History
 from course_utils.models import CifarResNet, cifar_resnet
 from course_utils.session import seed_everything
-from course_utils.training import Criterion, train
+from course_utils.training import train
 
+Setting = dict[str, Any]
 NUM_EPOCHS = 5
 TRAIN_BATCHES, VAL_BATCHES = 3, 2  # 44 images: 16, 16, 12; 20 images: 16, 4
 BATCHES = TRAIN_BATCHES + VAL_BATCHES
@@ -50,36 +53,40 @@ def make_loaders(name: str = "noise") -> Loaders:
     return splits.loaders(batch_size=16, seed=3)
 
 
-def run(
-    folder: Path,
-    *,
-    resume: bool = False,
-    criterion: Criterion | None = None,
-    num_epochs: int = NUM_EPOCHS,
-) -> tuple[CifarResNet, History]:
-    """Return the network and the history; the same at every call."""
+def noisy_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return a cross-entropy that draws from every source of randomness."""
+    noise = random.random() + np.random.rand() + torch.rand(())  # noqa: NPY002
+    return F.cross_entropy(logits, labels) * (1 + noise / 10)
+
+
+def setting(folder: Path) -> Setting:
+    """Return what `train` is called with; the same at every call."""
     seed_everything(1)
     model = cifar_resnet(8, num_classes=3)
     loaders = make_loaders()
     optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
     steps = NUM_EPOCHS * len(loaders.train)
-    history = train(
-        model,
-        loaders.train,
-        loaders.val,
-        num_epochs=num_epochs,
-        optimizer=optimizer,
-        scheduler=OneCycleLR(optimizer, 0.1, total_steps=steps),
-        criterion=criterion,
-        save_path=folder,
-        resume=resume,
-        progress=False,
-    )
-    return model, history
+    return {
+        "model": model,
+        "train_loader": loaders.train,
+        "val_loader": loaders.val,
+        "num_epochs": NUM_EPOCHS,
+        "optimizer": optimizer,
+        "scheduler": OneCycleLR(optimizer, 0.1, total_steps=steps),
+        "criterion": noisy_loss,
+        "save_path": folder,
+        "progress": False,
+    }
+
+
+def run(folder: Path, **changes: Any) -> tuple[CifarResNet, History]:
+    """Return the network and the history of `setting`, with some changes."""
+    options = setting(folder) | changes
+    return options["model"], train(**options)
 
 
 class RaiseAt:
-    """A cross-entropy that raises at its n-th call (training and validation)."""
+    """A noisy loss that raises at its n-th call (training and validation)."""
 
     def __init__(self, call: int, error: BaseException) -> None:
         self.left, self.error = call, error
@@ -88,13 +95,13 @@ class RaiseAt:
         self.left -= 1
         if self.left == 0:
             raise self.error
-        return F.cross_entropy(logits, labels)
+        return noisy_loss(logits, labels)
 
 
 def _ask_first(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     print("batch", flush=True)
     sys.stdin.readline()
-    return F.cross_entropy(logits, labels)
+    return noisy_loss(logits, labels)
 
 
 if __name__ == "__main__":

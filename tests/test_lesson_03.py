@@ -41,13 +41,11 @@ def test_the_lessons_epoch_is_the_packages():
 
 def test_the_lessons_deviation_over_all_pixels_is_the_packages():
     images = small.make_loaders().train.dataset.images.numpy()
-    overall, within, between = LESSON["two_standard_deviations"](images)
-    assert overall == pytest.approx(channel_statistics(images)[1], rel=1e-5)
-    assert all(w < o for w, o in zip(within, overall, strict=True))
-    pixels = torch.from_numpy(images).double() / 255
-    mean_variance = pixels.var((1, 2), correction=0).mean(0)
-    total = mean_variance + torch.tensor(between).double() ** 2
-    assert total.sqrt().tolist() == pytest.approx(overall, rel=1e-5)
+    rows = LESSON["channel_deviations"](images)
+    overall, inside, _, account = rows.values()
+    assert list(overall) == pytest.approx(channel_statistics(images)[1], rel=1e-5)
+    assert list(account) == pytest.approx(list(overall), rel=1e-5)
+    assert all(inside < overall)
 
 
 def recipes():

@@ -22,7 +22,7 @@ def drawn():
 
 def accuracy_of_a_linear_model(train, train_labels, test, test_labels):
     scaler = StandardScaler().fit(train)
-    model = LogisticRegression(C=1e-3, max_iter=60)
+    model = LogisticRegression(C=1e-3, max_iter=30)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scaler.transform(train), train_labels)

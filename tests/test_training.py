@@ -337,6 +337,18 @@ def test_interrupted_in_mid_epoch_it_returns_and_goes_on_exactly(
     assert same_state(saved(tmp_path), saved(folder))
 
 
+def test_after_an_interruption_everything_is_as_after_the_last_epoch(tmp_path):
+    options = small.setting(tmp_path)
+    stop = small.RaiseAt(2 * small.BATCHES + 2, KeyboardInterrupt())
+    train(**options | {"criterion": stop})
+    last = load_checkpoint(tmp_path / "last.pt")
+    assert same_state(options["optimizer"].state_dict(), last["optimizer"])
+    assert same_state(options["scheduler"].state_dict(), last["scheduler"])
+    assert same_state(torch.get_rng_state(), last["random"]["torch"])
+    state = options["train_loader"].generator.get_state()
+    assert same_state(state, last["random"]["loader"])
+
+
 def test_interrupted_in_the_first_epoch_it_is_as_before(tmp_path):
     stop = small.RaiseAt(2, KeyboardInterrupt())
     broken, history = small.run(tmp_path, criterion=stop)
@@ -359,7 +371,7 @@ def test_a_finished_run_is_not_trained_further(tmp_path, straight):
 
 
 class NanAt(small.RaiseAt):
-    """A cross-entropy that is NaN, or infinite, from its n-th call on."""
+    """A noisy loss that is NaN, or infinite, from its n-th call on."""
 
     def __init__(self, call, value=math.nan):
         super().__init__(call, KeyError())
@@ -367,7 +379,7 @@ class NanAt(small.RaiseAt):
 
     def __call__(self, logits, labels):
         self.left -= 1
-        loss = F.cross_entropy(logits, labels)
+        loss = small.noisy_loss(logits, labels)
         return loss if self.left > 0 else loss * self.value
 
 
@@ -385,27 +397,16 @@ def test_nan_stops_names_the_step_and_keeps_the_last_good_epoch(
     _, _, history = straight
     reference = tmp_path / "reference"
     small.run(reference, num_epochs=2)
-    seed_everything(1)
-    model = small.cifar_resnet(8, 3)
-    loaders, folder = small.make_loaders(), tmp_path / "nan"
-    optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-    steps = small.NUM_EPOCHS * len(loaders.train)
-    options = {
-        "num_epochs": small.NUM_EPOCHS,
-        "optimizer": optimizer,
-        "scheduler": OneCycleLR(optimizer, 0.1, total_steps=steps),
-        "save_path": folder,
-        "progress": False,
-    }
+    options = small.setting(tmp_path / "nan")
     criterion = NanAt(2 * small.BATCHES + batch, value)
     with pytest.raises(FloatingPointError, match=where):
-        train(model, loaders.train, loaders.val, criterion=criterion, **options)
+        train(**options | {"criterion": criterion})
     good = load_checkpoint(reference / "last.pt")
-    assert same_state(model.state_dict(), good["model"])
-    assert same_state(optimizer.state_dict(), good["optimizer"])
-    assert same_state(saved(folder), saved(reference))
+    assert same_state(options["model"].state_dict(), good["model"])
+    assert same_state(options["optimizer"].state_dict(), good["optimizer"])
+    assert same_state(saved(tmp_path / "nan"), saved(reference))
     # with the cause removed, the run goes on as if nothing had happened
-    whole = train(model, loaders.train, loaders.val, resume=True, **options)
+    whole = train(**options, resume=True)
     assert without_seconds(whole) == without_seconds(history)
 
 
@@ -422,14 +423,13 @@ def test_the_first_bad_step_is_named_in_a_long_epoch():
 # --- resuming what does not fit; saving where one cannot ---------------------------
 
 
-def resume_with(folder, loaders=None, scheduler=None, depth=8):
-    model = small.cifar_resnet(depth, 3)
-    loaders = loaders or small.make_loaders()
-    optimizer = SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-    options = {"num_epochs": 9, "optimizer": optimizer, "progress": False}
-    options |= {"save_path": folder, "resume": True}
+def resume_with(folder, name="noise", scheduler=None, depth=8):
+    options = small.setting(folder)
+    model = options["model"] = small.cifar_resnet(depth, 3)
+    optimizer = options["optimizer"] = SGD(model.parameters(), 0.1, momentum=0.9)
+    options["train_loader"] = small.make_loaders(name).train
     options["scheduler"] = scheduler and scheduler(optimizer)
-    return train(model, loaders.train, loaders.val, **options)
+    return train(**options, resume=True)
 
 
 def cycle_of(steps):
@@ -439,7 +439,7 @@ def cycle_of(steps):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loaders": small.make_loaders("other"), "scheduler": cycle_of(15)}, "name"),
+        ({"name": "other", "scheduler": cycle_of(15)}, r"other data \(name differ"),
         ({"scheduler": cycle_of(20)}, "total_steps=15, this one for 20"),
         ({"scheduler": None}, "schedule"),
         ({"scheduler": lambda opt: CosineAnnealingLR(opt, 15)}, "schedule"),

@@ -8,16 +8,18 @@ Written for any Python 3, so that an old one is told so in a sentence.
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 EXTRAS = ".[notebook,test]"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
-def main():
+def main(root=ROOT):
     """Set up .venv in the folder of the course; return the exit status."""
     if sys.version_info < OLDEST_PYTHON:
         print(
@@ -27,11 +29,10 @@ def main():
             )
         )
         return 1
-    root = Path(__file__).resolve().parent.parent
     os.chdir(str(root))
-    python = (
-        root / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    )
+    sys.stdout.reconfigure(line_buffering=True)  # in order with what pip says
+    programs = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    python = root / ".venv" / programs
     torch_index = os.environ.get("TORCH_INDEX", "")
     stamp = root / ".venv" / "ready"
     wanted = fingerprint(root)
@@ -52,20 +53,17 @@ def main():
     return 0
 
 
-def fingerprint(root, torch_index):
+def fingerprint(root):
     """Return a text that changes when .venv has to be set up anew."""
-    parts = [str(root), torch_index]
-    parts += [
-        (root / name).read_text() for name in ("pyproject.toml", "constraints.txt")
-    ]
+    files = [root / name for name in ("pyproject.toml", "constraints.txt")]
+    parts = [str(root)] + [file.read_text(encoding="utf-8") for file in files]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def set_up(venv, python, stamp, torch_index):
     """Make the environment and install into it, by uv if it can be had, else pip."""
-    moved = stamp.is_file() and not is_here(venv)
     stamp.unlink(missing_ok=True)
-    if moved or not works(python):
+    if not is_here(venv) or not works(python):
         print("Making .venv with Python {}.{} …".format(*sys.version_info[:2]))
         try:
             run([sys.executable, "-m", "venv", "--clear", str(venv)])
@@ -113,32 +111,32 @@ def announce(python, torch_index):
         )
     else:
         print("Installing: about 1 GB is coming.")
-    sys.stdout.flush()
 
 
 def follow_pip_settings(python):
-    """Let uv use the package index that pip is set to, which it would not by itself."""
-    if {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ):
-        return
-    for name in ("install.index-url", "global.index-url", ":env:.index-url"):
-        command = [str(python), "-m", "pip", "config", "get", name]
-        found = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        if found.returncode == 0:
-            os.environ["UV_DEFAULT_INDEX"] = found.stdout.decode().strip()
+    """Let uv use the index and certificates that pip is set to; alone it would not."""
+    command = [str(python), "-m", "pip", "config", "list"]
+    settings = subprocess.check_output(command).decode()
+    for option, variable in (
+        ("index-url", "UV_DEFAULT_INDEX"),
+        ("cert", "SSL_CERT_FILE"),
+    ):
+        found = re.search(r"[.]{}='(.+)'".format(option), settings)
+        if found:
+            os.environ.setdefault(variable, found.group(1))
+
+
+def is_here(venv):
+    """Return whether the environment was made in the folder where it is now."""
+    settings = venv / "pyvenv.cfg"
+    return settings.is_file() and str(venv) in settings.read_text(encoding="utf-8")
 
 
 def works(python):
     """Return whether the environment's Python runs, is new enough and has pip."""
     probe = "import sys, pip; sys.exit(sys.version_info < {!r})".format(OLDEST_PYTHON)
-    return python.exists() and subprocess.call([str(python), "-c", probe]) == 0
-
-
-def is_here(venv):
-    """Return whether the environment was made in the folder where it is now."""
-    activate = venv / ("Scripts/activate" if os.name == "nt" else "bin/activate")
-    return activate.is_file() and str(venv) in activate.read_text()
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return python.exists() and subprocess.call([str(python), "-c", probe], **quiet) == 0
 
 
 def run(command):

@@ -112,7 +112,7 @@ def text_table(rows: Sequence[Row]) -> str:
     """Return the table for a terminal."""
     lines = [HEADINGS, *(row.texts() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, tuple("─" * width for width in widths))
+    lines.insert(1, tuple("-" * width for width in widths))
     return "\n".join(
         "  ".join(
             text.rjust(width) if column in (1, 2) else text.ljust(width)

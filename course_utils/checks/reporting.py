@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+
 class Verdict(int):
     """Whether an answer is right: 1 or 0. A notebook does not display it again."""
 

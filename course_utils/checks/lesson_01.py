@@ -1,0 +1,187 @@
+"""Checks of lesson 01's exercises."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.checks.reporting import Wrong, exercise
+from course_utils.models import BasicBlock, Bottleneck, ResNet, cifar_resnet
+
+SHORTCUTS = (  # in_channels, out_channels, stride, dashed?
+    (64, 64, 1, False),
+    (256, 256, 1, False),
+    (64, 128, 2, True),
+    (64, 256, 1, True),
+    (48, 48, 2, True),
+    (96, 32, 1, True),
+)
+
+
+@exercise(
+    hint="compare channels, height and width of the input with those of the output"
+)
+def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
+    """Check the rule that tells dashed shortcuts from solid ones."""
+    for in_channels, out_channels, stride, dashed in SHORTCUTS:
+        found = answer(in_channels, out_channels, stride)
+        if not isinstance(found, bool):
+            raise Wrong(
+                f"The function returned {found!r}. Hint: the answer is True or False."
+            )
+        if found == dashed:
+            continue
+        start = (
+            f"{in_channels} → {out_channels} channels at stride {stride} gives "
+            f"{found}, which is wrong. "
+        )
+        if not dashed:
+            raise Wrong(start + "Hint: what of the shape changes here?")
+        if stride == 1:
+            raise Wrong(
+                start + "Hint: stride 1 keeps height and width; what else has a shape?"
+            )
+        raise Wrong(start + "Hint: what does the stride do to height and width?")
+    return "Right for every shape: stride or channels, either one is enough."
+
+
+@exercise(
+    hint="loop over model.modules() and pick out the blocks; which norm is the last "
+    "one before the addition?"
+)
+def start_as_identity(answer: Callable[[nn.Module], Any]) -> str:
+    """Check that every block starts as the ReLU of its shortcut, all else untouched."""
+    torch.manual_seed(1)
+    networks = (
+        (cifar_resnet(14), "BasicBlock"),
+        (cifar_resnet(8, shortcut="B"), "BasicBlock"),
+        (ResNet(Bottleneck, (2, 1, 1, 1), stem="cifar"), "Bottleneck"),
+    )
+    for model, kind in networks:
+        for norm in model.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                nn.init.uniform_(norm.weight, 0.5, 1.5)
+                nn.init.normal_(norm.bias, std=0.1)
+        for block in _blocks(model):
+            nn.init.zeros_(_last_norm(block).bias)
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        answer(model)
+        _refuse_wrong_zeros(model, before, kind)
+    return "Every branch is silent, every block starts as its shortcut."
+
+
+def _blocks(model: nn.Module) -> list[BasicBlock | Bottleneck]:
+    return [m for m in model.modules() if isinstance(m, BasicBlock | Bottleneck)]
+
+
+def _last_norm(block: BasicBlock | Bottleneck) -> nn.BatchNorm2d:
+    return block.bn2 if isinstance(block, BasicBlock) else block.bn3
+
+
+def _refuse_wrong_zeros(model: nn.Module, before: dict[str, Tensor], kind: str) -> None:
+    """Raise `Wrong` unless the last factors, and they alone, are zero."""
+    last = [_last_norm(block).weight for block in _blocks(model)]
+    loud = sum(bool(weight.any()) for weight in last)
+    if loud:
+        raise Wrong(
+            f"In {loud} of {len(last)} blocks of kind {kind} the branch still speaks. "
+            "Hint: how many norms has this branch, and which is the last?"
+        )
+    for name, parameter in model.named_parameters():
+        if any(parameter is weight for weight in last):
+            continue
+        if not torch.equal(parameter, before[name]):
+            raise Wrong(
+                f"{name} was changed as well. Hint: in each block only one factor γ "
+                "becomes zero, the one that nothing but the addition follows."
+            )
+
+
+@exercise(
+    hint="make the four layers in __init__; in forward keep x, and let every step of "
+    "the branch make a new tensor"
+)
+def pre_activation(answer: Callable[[int], nn.Module]) -> str:
+    """Check a pre-activation block of equal channels and stride 1."""
+    torch.manual_seed(1)
+    block = answer(12)
+    _check_layers(block)
+    for norm in (block.bn1, block.bn2):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias)
+    x = torch.randn(3, 12, 6, 5)
+    given = x.clone()
+    with torch.no_grad():
+        found = block(x)
+    if not torch.equal(x, given):
+        raise Wrong(
+            "The block changed its own input. Hint: an in-place ReLU or += writes into "
+            "a tensor that the shortcut, or the caller, still needs."
+        )
+    if found.shape != x.shape:
+        raise Wrong(
+            f"(3, 12, 6, 5) became {tuple(found.shape)}. Hint: which padding keeps "
+            "height and width under a 3×3 kernel?"
+        )
+    _check_values(block, x, found)
+    with torch.no_grad():
+        block.conv2.weight.zero_()
+        if not torch.equal(block(x), x):
+            raise Wrong(
+                "With conv2 at zero the block is not the identity. Hint: what is "
+                "added to the branch?"
+            )
+    return "Right values, and with a silent branch the identity for every input."
+
+
+def _check_layers(block: nn.Module) -> None:
+    for name, kind in (
+        ("bn1", nn.BatchNorm2d),
+        ("conv1", nn.Conv2d),
+        ("bn2", nn.BatchNorm2d),
+        ("conv2", nn.Conv2d),
+    ):
+        if not isinstance(getattr(block, name, None), kind):
+            raise Wrong(
+                f"The block has no {kind.__name__} named {name}. Hint: the text names "
+                "the four layers."
+            )
+    found, expected = (sum(p.numel() for p in block.parameters()), 2 * 9 * 144 + 4 * 12)
+    if found != expected:
+        raise Wrong(
+            f"{found} parameters for 12 channels, expected {expected}. Hint: 3×3 "
+            "kernels, and what does a bias do before a norm?"
+        )
+
+
+def _check_values(block: nn.Module, x: Tensor, found: Tensor) -> None:
+    """Raise `Wrong` unless the block computes what the 2016 paper says."""
+    bn1, conv1, bn2, conv2 = block.bn1, block.conv1, block.bn2, block.conv2
+    with torch.no_grad():
+        right = x + conv2(F.relu(bn2(conv1(F.relu(bn1(x))))))
+        slips = {
+            "a ReLU follows the addition; where do negative numbers go?": right.relu(),
+            "is the input still added?": right - x,
+            "the norms stand after the convolutions, as in BasicBlock.": F.relu(
+                x + bn2(conv2(F.relu(bn1(conv1(x)))))
+            ),
+            "the norms belong before the convolutions, bn1 first.": (
+                x + bn2(conv2(F.relu(bn1(conv1(x)))))
+            ),
+            "norm first, then ReLU, then convolution.": (
+                x + conv2(bn2(F.relu(conv1(bn1(F.relu(x))))))
+            ),
+            "the shortcut starts at x itself, before norm and ReLU.": (
+                right - x + F.relu(bn1(x))
+            ),
+        }
+    if torch.allclose(found, right, atol=1e-5):
+        return
+    for hint, slip in slips.items():
+        if torch.allclose(found, slip, atol=1e-5):
+            raise Wrong(f"The values are not right. Hint: {hint}")
+    raise Wrong(
+        "The values are not right. Hint: go through the formula from the inside out."
+    )

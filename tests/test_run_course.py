@@ -1,0 +1,151 @@
+"""`make course`: what it runs, what it says, and the pages it makes."""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import run_course
+from execution import execute
+from sample_lessons import BAD, GOOD, code_cells
+
+TOOLS = Path(run_course.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory):
+    """Exit status, printed text and folder of a course of a good and a bad lesson."""
+    folder = tmp_path_factory.mktemp("course")
+    lessons = [folder / "01_sums.py", folder / "02_fails.py", folder / "03_sums.py"]
+    for path, text in zip(lessons, (GOOD, BAD, GOOD), strict=True):
+        path.write_text(text, encoding="utf-8")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        status = run_course.run_course(lessons, folder / "pages")
+    return status, printed.getvalue(), folder / "pages"
+
+
+def test_failing_cell_is_named_and_the_others_run(course):
+    status, printed, _ = course
+    assert status == 1
+    assert "FAILED 02_fails, cell 5 ('shape = (3,)'): ValueError: a shape" in printed
+    rows = {line.split()[0]: line for line in printed.splitlines() if "GiB" in line}
+    assert set(rows) == {"01_sums", "02_fails", "03_sums"}
+    for name in ("01_sums", "03_sums"):
+        assert re.search(r"\d+  +0\.[1-9] GiB  test accuracy 84.2 %  drawn", rows[name])
+    assert re.search(r"failed +–$", rows["02_fails"])
+
+
+def test_failed_notebook_shows_how_far_it_came(course):
+    path = course[2] / "notebooks" / "02_fails.ipynb"
+    cells = code_cells(nbformat.read(path, as_version=4))
+    assert [cell.execution_count for cell in cells] == [1, 2, 3, None]
+    assert cells[2].outputs[0].ename == "ValueError"
+
+
+def test_course_never_downloads_and_spares_the_readers_runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_OFFLINE", "0")
+    monkeypatch.setenv("COURSE_DATA", "photos")
+    environment = run_course.course_environment(tmp_path)
+    assert environment["COURSE_OFFLINE"] == "1"
+    assert environment["COURSE_PROFILE"] == "quick"
+    assert environment["COURSE_DATA"] == "photos"
+    assert environment["COURSE_RUNS"] == str(tmp_path / "runs")
+
+
+class Links(HTMLParser):
+    """Collects what a page loads, not what it links to."""
+
+    def __init__(self):
+        super().__init__()
+        self.loaded = []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        loads = {"script": "src", "img": "src", "iframe": "src", "link": "href"}
+        if attributes.get(loads.get(tag)):
+            self.loaded.append(attributes[loads[tag]])
+
+
+def test_pages_load_nothing_from_elsewhere(course):
+    pages = sorted(course[2].rglob("*.html"))
+    assert {"index.html", "01_sums.html", "02_fails.html"} <= {p.name for p in pages}
+    for page in pages:
+        links = Links()
+        links.feed(page.read_text(encoding="utf-8"))
+        assert links.loaded
+        for link in links.loaded:
+            assert not re.match(r"(\w+:)?//", link), (page.name, link)
+    styles = [path.read_text(encoding="utf-8") for path in course[2].rglob("*.css")]
+    assert not re.search(r"(@import|url\()\W*https?:", "\n".join(styles))
+
+
+def test_pages_show_formula_figure_and_folded_solution_in_a_browser(course):
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs the browser Chromium (Debian: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    requests = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto((course[2] / "index.html").as_uri())
+        page.locator("table a", has_text="01_sums").click()
+        page.wait_for_selector("mjx-container svg")
+        assert page.locator("[data-mml-node=merror]").count() == 0
+        figure = page.locator(".cell_output img").first
+        assert figure.evaluate("image => image.naturalWidth") > 100
+        solution = page.get_by_text("return 2 * x")
+        assert not solution.is_visible()
+        page.get_by_text("Show the solution").click()
+        solution.wait_for()
+        browser.close()
+    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals and named pipes")
+def test_interrupt_shuts_the_kernel_down(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "01_waits.py").write_text(
+        "# %% [markdown]\n# # Waits\n\n# %%\nimport os, time\n\n"
+        f"open({str(pipe)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    program = (
+        "import sys, run_course; from pathlib import Path\n"
+        "run_course.LESSONS = Path(sys.argv[1])\n"
+        "run_course.run_course.__defaults__ = (Path(sys.argv[1], 'pages'),)\n"
+        "sys.exit(run_course.main([]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=TOOLS,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    kernel = int(pipe.read_text())  # waits until the cell runs
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Stopped" in printed
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE
+
+
+def test_kernel_that_dies_is_an_error_like_any_other(tmp_path):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("import os\nos._exit(1)")]
+    )
+    execution = execute(notebook, tmp_path, dict(os.environ))
+    assert execution.error.startswith("cell 1 ('import os'): DeadKernelError")

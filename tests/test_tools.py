@@ -1,0 +1,261 @@
+"""The tools build, check and copy lessons; here, small ones made for it."""
+
+import shutil
+
+import build_notebooks
+import lab
+import nbformat
+import pytest
+from check_lessons import check_lesson, count_words
+from lesson_files import read_lesson
+from sample_lessons import BAD, GOOD, code_cells
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    path = tmp_path / "lessons" / "01_sums.py"
+    path.parent.mkdir()
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A lesson with its notebook, built once; tests damage copies of it."""
+    folder = tmp_path_factory.mktemp("built")
+    lesson = folder / "01_sums.py"
+    lesson.write_text(GOOD, encoding="utf-8")
+    assert build_notebooks.build(lesson, folder) == []
+    return lesson
+
+
+@pytest.fixture
+def copy(built, tmp_path):
+    shutil.copytree(built.parent, tmp_path / "copy")
+    return tmp_path / "copy" / built.name
+
+
+def without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.pop("outputs", None)
+    return notebook
+
+
+# Building
+
+
+def test_rebuild_changes_nothing_but_outputs(copy):
+    notebook = copy.with_suffix(".ipynb")
+    before = without_outputs(notebook)
+    assert build_notebooks.build(copy, copy.parent) == []
+    assert without_outputs(notebook) == before
+
+
+def test_ids_are_of_the_content_and_unique(lesson):
+    before = [(cell.id, cell.source) for cell in read_lesson(lesson).cells]
+    assert len({cell_id for cell_id, _ in before}) == len(before)
+    lesson.write_text(GOOD.replace("a figure", "a drawing"), encoding="utf-8")
+    after = [(cell.id, cell.source) for cell in read_lesson(lesson).cells]
+    assert len(set(before) & set(after)) == len(before) - 1
+
+
+def test_notebook_keeps_tags_and_folds_solutions(built):
+    notebook = nbformat.read(built.with_suffix(".ipynb"), as_version=4)
+    tagged = {cell.metadata.tags[0]: cell for cell in notebook.cells if cell.metadata}
+    assert set(tagged) == {"setup", "exercise", "solution"}
+    assert tagged["solution"].metadata.jupyter.source_hidden
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_failing_lesson_leaves_the_notebook_of_before(copy):
+    notebook = copy.with_suffix(".ipynb")
+    before = notebook.read_bytes()
+    copy.write_text(BAD, encoding="utf-8")
+    (problem,) = build_notebooks.build(copy, copy.parent)
+    assert problem == (
+        "01_sums: cell 5 ('shape = (3,)'): ValueError: a shape of (4,) was expected, "
+        "not (3,)"
+    )
+    assert notebook.read_bytes() == before
+
+
+def test_build_runs_on_built_in_data_without_a_gpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.setenv("COURSE_PROFILE", "full")
+    environment = build_notebooks.build_environment(tmp_path / "runs")
+    assert environment["COURSE_DATA"] == "built-in"
+    assert environment["COURSE_PROFILE"] == "quick"
+    assert environment["COURSE_OFFLINE"] == "1"
+    assert environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+# Checking notebooks
+
+
+def add_output(cell, **output):
+    cell.outputs.append(nbformat.v4.new_output(**output))
+
+
+def reverse_counts(notebook):
+    first, second = code_cells(notebook)[:2]
+    first.execution_count, second.execution_count = 2, 1
+
+
+def forget_counts(notebook):
+    code_cells(notebook)[1].execution_count = None
+
+
+def edit_source(notebook):
+    notebook.cells[0].source += " Edited."
+
+
+def change_id(notebook):
+    notebook.cells[0].id = "another"
+
+
+def put_error(notebook):
+    output = {"ename": "ValueError", "evalue": "wrong", "traceback": []}
+    add_output(code_cells(notebook)[1], output_type="error", **output)
+
+
+def put_stream(name, text):
+    def put(notebook):
+        add_output(code_cells(notebook)[1], output_type="stream", name=name, text=text)
+
+    return put
+
+
+def unsolve(notebook):
+    code_cells(notebook)[-2].outputs[0].text = "Not solved yet"
+
+
+def solve(notebook):
+    code_cells(notebook)[-3].outputs[0].text = "✓"
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (edit_source, "was edited by hand"),
+        (change_id, "was edited by hand"),
+        (reverse_counts, "out of order"),
+        (forget_counts, "out of order"),
+        (put_error, "holds an error, ValueError: wrong"),
+        (put_stream("stderr", "UserWarning: old\n"), "warns: UserWarning: old"),
+        (put_stream("stdout", "saved /tmp/x/best.pt"), "path of the machine"),
+        (put_stream("stdout", "x" * 2**20), "at most 1.0"),
+        (unsolve, "does not pass its check"),
+        (solve, 'should print "Not solved yet"'),
+    ],
+)
+def test_check_finds_a_damaged_notebook(copy, damage, complaint):
+    assert build_notebooks.check(copy, copy.parent) == []
+    path = copy.with_suffix(".ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    damage(notebook)
+    nbformat.write(notebook, path)
+    (problem,) = build_notebooks.check(copy, copy.parent)
+    assert complaint in problem
+    assert "01_sums.ipynb" in problem
+
+
+def test_check_finds_an_edited_lesson_and_a_missing_notebook(copy):
+    copy.write_text(GOOD + "\nprint(1)\n", encoding="utf-8")
+    (problem,) = build_notebooks.check(copy, copy.parent)
+    assert "another version of lessons/01_sums.py: run `make notebooks`" in problem
+    copy.with_suffix(".ipynb").unlink()
+    (problem,) = build_notebooks.check(copy, copy.parent)
+    assert "01_sums.ipynb is missing" in problem
+
+
+def test_stray_notebook_is_named(copy):
+    shutil.copy(copy.with_suffix(".ipynb"), copy.with_name("07_gone.ipynb"))
+    problems = build_notebooks.stray(copy.parent, copy.parent)
+    assert problems == ["07_gone.ipynb has no lesson: delete it."]
+
+
+# Checking lessons
+
+
+def test_good_lesson_keeps_the_rules(lesson):
+    assert check_lesson(lesson) == []
+
+
+LONG_CELL = "# %%\n" + "x = 1\n" * 31
+LONG_CLASS = "# %%\nclass A:\n" + "    x = 1\n" * 45
+FAIR_CLASS = (
+    "# %%\nclass A:\n"
+    '    """One.\n\n    Two\n    three.\n    """\n\n' + "    x = 1  # why\n" * 44
+)
+PROSE = "# %% [markdown]\n# " + "word " * 121 + "\n"
+STUB = '# %% tags=["exercise"]\ndef f():\n    pass\n\n\ncheck(f)\n'
+
+
+@pytest.mark.parametrize(
+    ("addition", "complaint"),
+    [
+        (LONG_CELL, "31 code lines, at most 30"),
+        (LONG_CLASS, "46 code lines, at most 45"),
+        (PROSE, "121 words of prose, at most 120"),
+        ('# %% tags=["solutions"]\nx = 1\n', "unknown tag 'solutions'"),
+        ('# %% tags=["setup"]\nx = 1\n', "2 setup cells"),
+        ("# %%\nx = 1\n\n# %%\ny = 1\n", "third code cell in a row"),
+        ("# %%\n# !pip install torch\n", "installs something"),
+        (STUB, "has no solution"),
+        (
+            STUB + '# %% tags=["solution"]\ndef g():\n    pass\n\n\ncheck(f)\n',
+            "does not define ['f']",
+        ),
+        (
+            STUB + '# %% tags=["solution"]\ndef f():\n    pass\n\n\ncheck(f, 2)\n',
+            "same call",
+        ),
+        ('# %% tags=["solution"]\nx = 1\n', "does not follow its exercise"),
+    ],
+)
+def test_rule_broken_is_named(lesson, addition, complaint):
+    prose = "\n# %% [markdown]\n# Prose.\n\n" if complaint[:5] != "third" else "\n"
+    lesson.write_text(GOOD + prose + addition, encoding="utf-8")
+    (problem,) = check_lesson(lesson)
+    assert complaint in problem
+    assert problem.startswith("01_sums")
+
+
+def test_docstrings_comments_and_formulas_do_not_count(lesson):
+    lesson.write_text(GOOD + "\n# %%\n# why\n" + FAIR_CLASS[5:], encoding="utf-8")
+    assert check_lesson(lesson) == []
+    assert count_words("A [link](https://a.b/c d) – $x + y$ and $$a\nb$$ end") == 4
+
+
+# The reader's own copy
+
+
+def test_copy_is_without_outputs_and_never_overwritten(lesson, tmp_path):
+    mine = tmp_path / "my_course" / "01_sums.ipynb"
+    assert lab.copy_lesson(lesson, mine.parent) == "01_sums.ipynb: new"
+    cells = code_cells(nbformat.read(mine, as_version=4))
+    assert all(cell.outputs == [] for cell in cells)
+
+    mine.write_text(mine.read_text(encoding="utf-8").replace("again", "my own words"))
+    edited = mine.read_bytes()
+    assert lab.copy_lesson(lesson, mine.parent).endswith("yours, kept as it is")
+    assert [path.name for path in mine.parent.iterdir()] == [mine.name]
+
+    lesson.write_text(GOOD.replace("# 01 Sums", "# 01 Sums, revised"), encoding="utf-8")
+    said = lab.copy_lesson(lesson, mine.parent)
+    (newer,) = set(mine.parent.iterdir()) - {mine}
+    assert newer.name in said
+    assert "Sums, revised" in newer.read_text(encoding="utf-8")
+    assert mine.read_bytes() == edited
+
+    newer.write_text("the reader's again")
+    lab.copy_lesson(lesson, mine.parent)
+    assert newer.read_text() == "the reader's again"
+
+
+def test_copy_that_is_no_notebook_stays(lesson, tmp_path):
+    mine = tmp_path / "01_sums.ipynb"
+    mine.write_text("not a notebook")
+    assert "kept as it is" in lab.copy_lesson(lesson, tmp_path)
+    assert mine.read_text() == "not a notebook"
