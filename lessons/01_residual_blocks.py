@@ -21,11 +21,11 @@
 # 4. write `BasicBlock` and `Bottleneck`, and give a reason for every line;
 # 5. decide when a shortcut is solid and when it is dashed.
 #
-# **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first course
-# on deep learning teaches them. Nothing about ResNets.
+# **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
+# course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 60 s (measured on two
-# cores), full GPU not measured
+# **Reading time** 45 minutes · **run time** quick CPU about 80 s (measured on one
+# thread of a busy machine), full GPU not measured
 
 # %% tags=["setup"]
 from collections import Counter
@@ -61,9 +61,9 @@ course_style()
 # %% [markdown]
 # ## 1 · The degradation problem
 #
-# Let us try it. A **plain** network is a chain of convolutions. Ours is made of pairs.
-# Each convolution is followed by a BatchNorm, which rescales its output (section 3
-# takes it apart), and by a ReLU.
+# Let us try it. A **plain** network is a chain of convolutions. Ours is made of
+# pairs. Each convolution is followed by a BatchNorm, which rescales its output
+# (section 3 takes it apart), and by a ReLU.
 
 
 # %%
@@ -85,12 +85,13 @@ class PlainBlock(nn.Module):
 
 # %% [markdown]
 # `cifar_plain(depth)` stacks these blocks between a first convolution and a linear
-# classifier. `cifar_resnet(depth)` is its twin: the same layers, but each pair also has
-# a **shortcut**, which adds the pair's input to its output. That addition is the whole
-# subject of this lesson. For now take it as given; you write it yourself in section 4.
+# classifier. `cifar_resnet(depth)` is its twin: the same layers, but each pair also
+# has a **shortcut**, which adds the pair's input to its output. That addition is the
+# whole subject of this lesson. For now take it as given; you write it yourself in
+# section 4.
 #
-# Both families come from He et al. 2015, section 4.2. The paper trained them for 64 000
-# steps on 45 000 photos. A laptop has less time, so the quick profile takes small
+# Both families come from He et al. 2015, section 4.2. The paper trained them for 64
+# 000 steps on 45 000 photos. A laptop has less time, so the quick profile takes small
 # thumbnails of few images and few steps.
 
 
@@ -114,26 +115,32 @@ print(f"used here: {len(train_images)} training images of {size} × {size} pixel
 
 # %% [markdown]
 # Now the training: the same optimiser, learning rate and order of images for every
-# network. We keep the loss of each step, and the length of the gradient that reaches
-# the *first* layer. We shall need it to question a suspect.
+# network. We keep the loss of each step, and how hard the gradient pulls at the
+# *first* layer. We shall need that to question a suspect.
+#
+# One trap: behind a norm, weights twice as large do the same work and get a gradient
+# half as long (Lesson 02 tries it). So we keep the product of both lengths,
+# $\lVert\nabla_w L\rVert \cdot \lVert w\rVert$, which does not depend on that. Call
+# it the **pull**.
 
 
 # %%
-def fit(model, seed, num_steps, lr=0.02, batch_size=64):
-    """Return the loss, and the first layer's gradient norm, at every step."""
+def fit(model, seed, num_steps, lr, batch_size=64):
+    """Return the loss, and the pull at the first layer, at every step."""
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
     generator = torch.Generator().manual_seed(seed)
-    losses, norms = [], []
+    losses, pulls = [], []
     for _ in range(num_steps):
         batch = torch.randint(len(train_images), (batch_size,), generator=generator)
         loss = F.cross_entropy(model(train_images[batch]), train_labels[batch])
         optimizer.zero_grad()
         loss.backward()
-        norms.append(model.conv1.weight.grad.norm())
+        weight = model.conv1.weight
+        pulls.append(weight.grad.norm() * weight.detach().norm())
         optimizer.step()
         losses.append(loss.detach())
-    return torch.stack(losses).cpu().numpy(), torch.stack(norms).cpu().numpy()
+    return torch.stack(losses).cpu().numpy(), torch.stack(pulls).cpu().numpy()
 
 
 @torch.no_grad()
@@ -146,20 +153,21 @@ def accuracy(model, images, labels):
 # %% tags=["long-run"]
 DEPTHS = session.pick(quick=(8, 20, 44), full=(8, 20, 56))
 NUM_STEPS = session.pick(quick=120, full=7000)
+LR = session.pick(quick=0.005, full=0.05)
 NUM_SEEDS = 3
 FAMILIES = {"plain": models.cifar_plain, "residual": models.cifar_resnet}
-losses, norms, train_acc, val_acc, trained = {}, {}, {}, {}, {}
+losses, pulls, train_acc, val_acc, trained = {}, {}, {}, {}, {}
 for name, build in FAMILIES.items():
     for depth in DEPTHS:
         runs = []
         for seed in range(NUM_SEEDS):
             torch.manual_seed(seed)
             model = build(depth).to(session.device)
-            run = fit(model, seed, NUM_STEPS)
+            run = fit(model, seed, NUM_STEPS, LR)
             train = accuracy(model, train_images, train_labels)
             runs.append((*run, train, accuracy(model, val_images, val_labels)))
         columns = [np.array(column) for column in zip(*runs, strict=True)]
-        losses[name, depth], norms[name, depth] = columns[:2]
+        losses[name, depth], pulls[name, depth] = columns[:2]
         train_acc[name, depth], val_acc[name, depth] = columns[2:]
         trained[name, depth] = model
 
@@ -196,11 +204,13 @@ def final_loss(name, depth):
     return losses[name, depth][:, -20:].mean(1)
 
 
-def compare(low, high):
-    """Return how the values `high` stand to the values `low`, seed against seed."""
-    if min(high) > max(low):
+def compare(reference, values):
+    """Return how `values`, one a seed, stand to those of `reference`."""
+    if min(values) > max(reference):
         return "higher in every run"
-    return "lower in every run" if max(high) < min(low) else "not clearly different"
+    if max(values) < min(reference):
+        return "lower in every run"
+    return "not clearly different"
 
 
 print("network           training loss   training acc.   validation acc.")
@@ -225,9 +235,9 @@ for name in FAMILIES:
 #
 # Two usual suspects come to mind. Question each with the numbers above.
 #
-# **Overfitting** means: low error on the training images, much higher error on others.
-# Compare the two accuracy columns. The signature of overfitting is a wide gap between
-# them. The signature of degradation is a poor *first* column.
+# **Overfitting** means: low error on the training images, much higher error on
+# others. Compare the two accuracy columns. The signature of overfitting is a wide gap
+# between them. The signature of degradation is a poor *first* column.
 
 # %%
 deep, shallow = DEPTHS[-1], DEPTHS[0]
@@ -237,20 +247,23 @@ for key in (("plain", deep), ("residual", DEPTHS[1])):
 widest = max(gap, key=gap.get)
 print(f"the widest gap, {gap[widest]:.0%}, belongs to {widest[0]} {widest[1]}")
 
-late = {key: np.median(values[:, -20:], axis=1) for key, values in norms.items()}
-print("\ngradient norm of the first layer, median of the last 20 steps:")
-for name, depth in late:
-    print(f"  {name:8} {depth:3}: {late[name, depth].mean():8.2f}")
-first = compare(late["plain", shallow], late["plain", deep])
-print(f"plain, {deep} against {shallow} layers: gradient norm {first}")
+print("\npull at the first layer      first 10 steps   last 20 steps   (medians)")
+for (name, depth), values in pulls.items():
+    start_and_end = np.median(values[:, :10]), np.median(values[:, -20:])
+    print(f"  {name:8} {depth:3} {start_and_end[0]:22.2f} {start_and_end[1]:15.2f}")
+weakest = {depth: np.median(pulls["plain", depth][:, -20:]) for depth in DEPTHS}
+ratio = weakest[deep] / weakest[shallow]
+word = "has vanished" if ratio < 0.1 else "has not vanished"
+print(f"plain, at the end: {deep} layers have {ratio:.2g} times the pull of {shallow};")
+print(f"with a factor of ten as the line, the deep network's pull {word}")
 
 # %% [markdown]
 # **Vanishing gradients** would mean that the first layers of the deep network receive
 # next to nothing. The last lines measure what the deep plain network's first layer
-# receives. A network that does not learn although gradients arrive has another illness.
-# The paper says so of its own plain networks (section 4.1): BatchNorm keeps the forward
-# signals alive, and the backward gradients were checked and had healthy norms. Section
-# 6 measures this at every depth.
+# receives. A network that learns badly although gradients arrive has another illness.
+# The paper says so of its own plain networks (section 4.1): BatchNorm keeps the
+# forward signals alive, and the backward gradients were checked and had healthy
+# norms. Section 6 measures this at every depth.
 #
 # What is it, then? The paper offers a conjecture, no proof: very deep plain networks
 # may learn at an "exponentially low" rate. Three times the steps did not cure them.
@@ -260,8 +273,8 @@ print(f"plain, {deep} against {shallow} layers: gradient norm {first}")
 #
 # Here is the argument that makes degradation so odd. All functions that a network can
 # compute, over all settings of its weights, form a set, its **function class**
-# $\mathcal F$. Training looks for the member with the lowest loss $L$. If the class of
-# the shallow network lies inside that of the deep one, **nested**, then
+# $\mathcal F$. Training looks for the member with the lowest loss $L$. If the class
+# of the shallow network lies inside that of the deep one, **nested**, then
 #
 # $$\mathcal F_\text{shallow} \subseteq \mathcal F_\text{deep} \;\Rightarrow\;
 # \min_{f \in \mathcal F_\text{deep}} L(f) \le \min_{f \in \mathcal F_\text{shallow}}
@@ -278,13 +291,11 @@ def draw_classes(axis, centres, title):
     for number, centre in enumerate(np.array(centres)):
         radii = np.array([1.1, 0.75]) * (1 + 0.75 * number)
         edge = centre + radii * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        distance = np.linalg.norm(edge - target, axis=1)
-        nearest = edge[distance.argmin()]
+        nearest = edge[np.linalg.norm(edge - target, axis=1).argmin()]
         colour = f"C{number}"
         axis.fill(*edge.T, facecolor=colour, alpha=0.12)
         axis.plot(*edge.T, color=colour, label=f"class {number + 1}")
         axis.plot(*np.stack([nearest, target]).T, ":", color=colour, marker="o")
-        print(f"{title}, class {number + 1}: distance {distance.min():.2f}")
     axis.plot(*target, "*k", markersize=13)
     axis.annotate("best function", target, (-28, 9), textcoords="offset points")
     axis.set(title=title, xlim=(-4.2, 5.4), ylim=(-3.9, 2.9), aspect="equal")
@@ -299,13 +310,15 @@ plt.show()
 
 # %% [markdown]
 # A drawing, not a measurement: three classes of growing size, and the dotted way from
-# the nearest member of each to the best function. Nested classes can only come nearer.
+# the nearest member of each to the best function. Nested classes can only come
+# nearer.
 #
 # To which picture do plain networks belong? On paper they nest too: set the extra
-# layers to the **identity**, $f(x) = x$, and the deep network computes what the shallow
-# one did. The paper calls this a solution *by construction*. So a good solution exists,
-# and the training does not find it. Read the ellipses as what the *optimiser* reaches
-# in its time. Then the question becomes: how hard is the identity to learn?
+# layers to the **identity**, $f(x) = x$, and the deep network computes what the
+# shallow one did. The paper calls this a solution *by construction*. So a good
+# solution exists, and the training does not find it. Read the ellipses as what the
+# *optimiser* reaches in its time. Then the question becomes: how hard is the identity
+# to learn?
 
 # %% [markdown]
 # ## 2 · Identity: hard and free
@@ -316,9 +329,9 @@ plt.show()
 # $$\mathrm{ReLU}(F(x) + x).$$
 #
 # The input $x$ comes out of an earlier ReLU, so it is never negative. First: can the
-# plain pair be the identity at all? Yes. A 3×3 kernel with a 1 in its centre, and zeros
-# elsewhere, copies its channel. We put that solution in by hand. (A norm in evaluation
-# mode, with its first statistics, divides by almost exactly 1.)
+# plain pair be the identity at all? Yes. A 3×3 kernel with a 1 in its centre, and
+# zeros elsewhere, copies its channel. We put that solution in by hand. (A norm in
+# evaluation mode, with its first statistics, divides by almost exactly 1.)
 
 
 # %%
@@ -347,9 +360,9 @@ print(f"plain pair, solution put in by hand: largest error {error:.0e} of the in
 # is easier to name: $F(x) = 0$. The last norm multiplies by a learned factor
 # $\gamma$, and $\gamma = 0$ silences the branch, whatever the convolutions hold.
 #
-# We fit both pairs to $f(x) = x$, on fresh random inputs at each step. Each starts once
-# from PyTorch's default weights and once with its last $\gamma$ at zero. Four curves.
-# Predict them, the plain pair with $\gamma = 0$ too.
+# We fit both pairs to $f(x) = x$, on fresh random inputs at each step. Each starts
+# once from PyTorch's default weights and once with its last $\gamma$ at zero. Four
+# curves. Predict them, the plain pair with $\gamma = 0$ too.
 
 
 # %%
@@ -396,19 +409,19 @@ for number, (name, (residual, zero)) in enumerate(STARTS.items()):
     print(f"{name:24} first error {ends[0]:7.1e}   last error {ends[1]:7.1e}")
 axis.set(yscale="log", ylim=(floor / 3, 3), xlabel="training step")
 axis.set_ylabel("mean squared error")
-axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+axis.legend(loc="lower left", bbox_to_anchor=(0, 0.06))
 plt.show()
 
 # %% [markdown]
 # Distance from the identity while training, mean and spread of the logarithm over the
 # seeds; values below the floor of the axis lie on it.
 #
-# Read the four curves one by one. The residual pair with $\gamma = 0$ *is* the identity
-# before its first step: its error is exactly zero and stays there. The default residual
-# pair has to learn $F(x) = 0$, a target for which lowering $\gamma$ is enough. The
-# plain pair has to bring two kernels into one precise arrangement. And the plain pair
-# with $\gamma = 0$ puts out zeros, its ReLU passes no gradient back, so it never leaves
-# its start: zeroing the last norm helps only beside a shortcut.
+# Read the four curves one by one. The residual pair with $\gamma = 0$ *is* the
+# identity before its first step: its error is exactly zero and stays there. The
+# default residual pair has to learn $F(x) = 0$, a target for which lowering $\gamma$
+# is enough. The plain pair has to bring two kernels into one precise arrangement. And
+# the plain pair with $\gamma = 0$ puts out zeros, its ReLU passes no gradient back,
+# so it never leaves its start: zeroing the last norm helps only beside a shortcut.
 
 # %%
 plain_end = identity["plain, default start"][:, -1]
@@ -423,13 +436,13 @@ exact = identity["residual, γ = 0"].max() == 0
 print("residual pair with γ = 0: error exactly zero at every step?", bool(exact))
 
 # %% [markdown]
-# This is the idea of the paper in one experiment. If the best thing an extra block can
-# do is *nothing*, a residual block starts near it and a plain block far away. And if
-# the best thing is a small correction to $x$, the branch learns that correction, the
-# **residual** $F(x) = f(x) - x$, and does not have to rebuild $x$ as well.
+# This is the idea of the paper in one experiment. If the best thing an extra block
+# can do is *nothing*, a residual block starts near it and a plain block far away. And
+# if the best thing is a small correction to $x$, the branch learns that correction,
+# the **residual** $F(x) = f(x) - x$, and does not have to rebuild $x$ as well.
 #
-# Whether trained blocks really stay close to the identity is a question of its own. The
-# paper measured small responses of the branches (section 4.2, Figure 7).
+# Whether trained blocks really stay close to the identity is a question of its own.
+# The paper measured small responses of the branches (section 4.2, Figure 7).
 #
 # Why "non-negative input"? With a ReLU at the end, a negative $x$ would be cut off.
 # Blocks that avoid this came in 2016 (last exercise).
@@ -481,12 +494,12 @@ class BatchNorm2d(nn.Module):
 
 
 # %% [markdown]
-# One detail is easy to miss. The batch is normalised with the variance divided by $m$,
-# but the running variance is fed the estimate divided by $m - 1$. With PyTorch's
+# One detail is easy to miss. The batch is normalised with the variance divided by
+# $m$, but the running variance is fed the estimate divided by $m - 1$. With PyTorch's
 # default momentum of 0.1, each batch replaces a tenth of the running statistics.
 #
-# Is ours right? Both norms get the same five batches in training mode, then one more in
-# evaluation mode. We compare outputs, gradients and statistics.
+# Is ours right? Both norms get the same five batches in training mode, then one more
+# in evaluation mode. We compare outputs, gradients and statistics.
 
 # %%
 torch.manual_seed(0)
@@ -558,16 +571,17 @@ for name, model in layers.items():
 
 # %% [markdown]
 # A norm in training mode adds a little noise, because a batch is a random sample. In
-# evaluation mode the noise is gone. Forgetting `model.eval()` makes a prediction depend
-# on its neighbours in the batch.
+# evaluation mode the noise is gone. Forgetting `model.eval()` makes a prediction
+# depend on its neighbours in the batch.
 #
 # ### Why it took dropout's place
 #
 # The paper uses no dropout (section 3.4), following Ioffe and Szegedy, who found that
-# BatchNorm's own noise regularises, and that dropout could be left out. Two more
-# reasons came together. Dropout was made for wide fully connected layers, and a ResNet
-# has one linear layer only. And before a norm it does harm. Dropout raises the variance
-# in training mode only, and the norm's running statistics remember it.
+# BatchNorm regularises by its own noise, and that dropout could be weakened or left
+# out. Two more reasons came together. Dropout was made for wide fully connected
+# layers, and a ResNet has one linear layer only. And before a norm it does harm.
+# Dropout raises the variance in training mode only, and the norm's running statistics
+# remember it.
 
 # %%
 torch.manual_seed(0)
@@ -584,11 +598,11 @@ for rate in (0.0, 0.2, 0.5):
     print(f"dropout {rate:.1f}: variance after the norm {variance:.2f} in evaluation")
 
 # %% [markdown]
-# The norm promised a variance of 1. Behind dropout it delivers less in evaluation mode,
-# and every later layer meets numbers it was not trained on. Li et al. 2019 call this
-# the **variance shift**. It is a reason for an order of layers, not a law: Wide ResNets
-# place dropout between the convolutions of a block and report gains (Zagoruyko and
-# Komodakis 2016).
+# The norm promised a variance of 1. Behind dropout it delivers less in evaluation
+# mode, and every later layer meets numbers it was not trained on. Li et al. 2019 call
+# this the **variance shift**. It is a reason for an order of layers, not a law: Wide
+# ResNets place dropout between the convolutions of a block and report gains
+# (Zagoruyko and Komodakis 2016).
 
 # %% [markdown]
 # ## 4 · The basic block
@@ -600,8 +614,8 @@ for rate in (0.0, 0.2, 0.5):
 # - there is no ReLU between the second norm and the addition, but one after it;
 # - where the shape changes, the shortcut needs a layer of its own, `downsample`.
 #
-# `expansion` is a constant that tells the network how many times wider than `channels`
-# the output is: once, here.
+# `expansion` is a constant that tells the network how many times wider than
+# `channels` the output is: once, here.
 
 
 # %%
@@ -628,41 +642,44 @@ class BasicBlock(nn.Module):
 
 
 # %%
-def draw_block(axis, title, layers, shortcut="solid", bend=1.45):
+def draw_block(axis, title, layers, shortcut="-"):
     """Draw a block: its branch as boxes from top to bottom, its shortcut beside."""
-    arrow = {"arrowstyle": "-|>", "color": "black", "lw": 1.2}
+    box = {"boxstyle": "round", "alpha": 0.35}
+    place = {"ha": "center", "va": "center", "fontsize": 9}
     for row, text in enumerate(layers):
         colour = {"R": "C4", "+": "C2"}.get(text[0], "C0")
-        box = {"boxstyle": "round", "facecolor": colour, "alpha": 0.35}
-        axis.text(0, -row, text, ha="center", va="center", bbox=box, fontsize=9)
+        axis.text(0, -row, text, bbox=box | {"facecolor": colour}, **place)
+        arrow = {"arrowstyle": "-|>", "color": "black", "lw": 1.2}
         axis.annotate("", (0, -row + 0.28), (0, -row + 0.72), arrowprops=arrow)
     if shortcut:
         end = -layers.index("+")
-        line = [(0, 0.55), (bend, 0.55), (bend, end), (0.16, end)]
-        style = {"color": "C1", "linestyle": "-" if shortcut == "solid" else "--"}
-        axis.plot(*zip(*line[:3], strict=True), **style)
-        axis.annotate("", line[3], line[2], arrowprops=dict(arrowstyle="-|>", **style))
-    axis.set(title=title, xlim=(-1.3, 2.0), ylim=(-len(layers), 1))
+        style = {"color": "C1", "lw": 1.8, "linestyle": shortcut}
+        axis.plot([0, 1.5, 1.5, 0.5], [0.55, 0.55, end, end], **style)
+        arrow = {"arrowstyle": "-|>", "color": "C1", "lw": 1.8}
+        axis.annotate("", (0.17, end), (0.6, end), arrowprops=arrow)
+        if shortcut == "--":
+            patch = {"boxstyle": "round", "facecolor": "white", "edgecolor": "C1"}
+            axis.text(1.5, end / 2, "conv 1×1\nnorm", bbox=patch, **place)
+    axis.set(title=title, xlim=(-1.2, 2.3), ylim=(-9.5, 1))
     axis.axis("off")
 
 
 pair = ["conv 3×3", "norm", "ReLU", "conv 3×3", "norm"]
-thin = ["conv 1×1", "norm", "ReLU", "conv 3×3", "norm", "ReLU", "conv 1×1", "norm"]
-fig, axes = plt.subplots(1, 4, figsize=(9.5, 4.4), sharey=True)
-draw_block(axes[0], "plain", [*pair, "ReLU"], shortcut=None)
+neck = ["conv 1×1", "norm", "ReLU", "conv 3×3", "norm", "ReLU", "conv 1×1", "norm"]
+fig, axes = plt.subplots(1, 4, figsize=(9.5, 4.4))
+draw_block(axes[0], "plain", [*pair, "ReLU"], shortcut="")
 draw_block(axes[1], "basic, solid", [*pair, "+", "ReLU"])
-draw_block(axes[2], "basic, dashed", [*pair, "+", "ReLU"], shortcut="dashed")
-draw_block(axes[3], "bottleneck", [*thin, "+", "ReLU"])
+draw_block(axes[2], "basic, dashed", [*pair, "+", "ReLU"], shortcut="--")
+draw_block(axes[3], "bottleneck", [*neck, "+", "ReLU"])
 plt.show()
 
 # %% [markdown]
 # A plain pair; the basic block with a solid and with a dashed shortcut; and the
-# bottleneck of section 5. Only the branch has boxes. A dashed shortcut stands for one
-# that must change the shape of $x$.
+# bottleneck of section 5. A dashed shortcut is one that must change the shape of $x$.
 #
-# First decision: **no bias before a norm**. The norm subtracts the mean of its channel.
-# A bias added before that is part of the mean. Predict how the output and the bias's
-# gradient change if we add a large one.
+# First decision: **no bias before a norm**. The norm subtracts the mean of its
+# channel. A bias added before that is part of the mean. Predict how the output and
+# the bias's gradient change if we add a large one.
 
 # %%
 torch.manual_seed(0)
@@ -679,12 +696,12 @@ print(f"bias of about 10: largest change of an output {change:.0e}")
 print(f"gradient of the bias / gradient of the weights: {share:.0e}")
 
 # %% [markdown]
-# In training mode the bias changes nothing and learns nothing, apart from rounding. The
-# norm's own $\beta$ does its work.
+# In training mode the bias changes nothing and learns nothing, apart from rounding.
+# The norm's own $\beta$ does its work.
 #
-# Second decision: **where the last ReLU stands**. Suppose it came before the addition,
-# $\mathrm{ReLU}(F(x)) + x$. Then the branch could only add. We stack ten blocks of each
-# kind and follow the mean of the signal.
+# Second decision: **where the last ReLU stands**. Suppose it came before the
+# addition, $\mathrm{ReLU}(F(x)) + x$. Then the branch could only add. We stack ten
+# blocks of each kind and follow the mean of the signal.
 
 # %%
 torch.manual_seed(0)
@@ -708,9 +725,10 @@ for number, block in enumerate(blocks, 1):
         )
 
 # %% [markdown]
-# With the early ReLU no number ever falls: the signal can only grow, block after block.
-# With ours the branch can subtract as well as add. The signal still grows at the start
-# of training, more slowly.
+# With the early ReLU no number ever falls: the signal can only grow, block after
+# block. (He et al. 2016 trained such a network and found it worse.) With ours the
+# branch can subtract as well as add. The signal still grows at the start of training,
+# more slowly.
 #
 # Now the claim of section 1, that residual networks nest. Take the residual network
 # that we trained, and put one more block into it, with $\gamma = 0$ in its last norm.
@@ -740,8 +758,8 @@ for name, extra in EXTRA.items():
 #
 # ### Solid and dashed shortcuts
 #
-# Third decision. An addition needs two tensors of the same shape. Ask `BasicBlock` for
-# 128 channels from 64, and see what it says.
+# Third decision. An addition needs two tensors of the same shape. Ask `BasicBlock`
+# for 128 channels from 64, and see what it says.
 
 # %%
 x = torch.randn(2, 64, 32, 32)
@@ -753,13 +771,13 @@ except RuntimeError as error:
 
 # %% [markdown]
 # Two things can make the shapes differ: the number of channels, and the stride. The
-# paper's figures draw such shortcuts **dashed**, the others **solid**. There are three
-# options (section 3.3 and Table 3).
+# paper's Figure 3 draws such shortcuts dotted; most people say **dashed**, and call the
+# others **solid**. There are three options (section 4.1, Table 3).
 #
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
 # parameters. The paper's CIFAR networks use it. **B** uses a 1×1 convolution with the
-# same stride, a **projection**, where the shape changes; torchvision adds a norm to it.
-# (**C** projects everywhere; it cost more and gained little.)
+# same stride, a **projection**, where the shape changes; torchvision adds a norm to
+# it. (**C** projects everywhere; it cost more and gained little.)
 
 
 # %%
@@ -808,23 +826,23 @@ for option, shortcut in {
 # `(2, 64, 32, 32)` becomes `(2, 128, 32, 32)` at stride 1, and `(2, 128, 16, 16)` at
 # stride 2; both are dashed. The projection adds few parameters to a block.
 #
-# A solid shortcut hands every number on unchanged. A projection does not: it is a layer
-# that learns. So a network keeps them few, one at the start of a stage. (In option A
-# half of the new channels receive nothing from the shortcut. In the paper's Table 3,
-# B is slightly better than A.)
+# A solid shortcut hands every number on unchanged. A projection does not: it is a
+# layer that learns. So a network keeps them few, one at the start of a stage. (In
+# option A the added channels receive nothing from the shortcut. In the paper's Table
+# 3, B is slightly better than A.)
 
 # %% [markdown]
 # ## 5 · The bottleneck
 #
 # A 3×3 convolution on 256 channels has $9 \cdot 256^2$ weights, and a basic block has
-# two. For its networks of 50 layers and more, the paper uses a block that does the 3×3
-# work on fewer channels. A 1×1 convolution **reduces** 256 channels to 64, the 3×3
-# **works** on 64, and another 1×1 **restores** 256. It has the shape of a bottle's
-# neck: narrow in the middle.
+# two. For its networks of 50 layers and more, the paper uses a block that does the
+# 3×3 work on fewer channels. A 1×1 convolution **reduces** 256 channels to 64, the
+# 3×3 **works** on 64, and another 1×1 **restores** 256. It has the shape of a
+# bottle's neck: narrow in the middle.
 #
-# `channels` is the width of the neck. `expansion = 4` is the ratio of the output to the
-# neck, so a block with `channels=64` puts out 256. The name tells the output's width,
-# and nothing is "expanded" inside the neck.
+# `channels` is the width of the neck. `expansion = 4` is the ratio of the output to
+# the neck, so a block with `channels=64` puts out 256. The name tells the output's
+# width, and nothing is "expanded" inside the neck.
 
 
 # %%
@@ -857,8 +875,8 @@ class Bottleneck(nn.Module):
 # %% [markdown]
 # What does the neck save? We count parameters and **multiply-adds**, one weight times
 # one number, added to a sum. A convolution spends $k^2 C_\text{in}$ of them on each
-# number that it puts out. Three blocks: a bottleneck on 256 channels, a basic block of
-# the same width, and the basic block on 64 channels that shallower networks use.
+# number that it puts out. Three blocks: a bottleneck on 256 channels, a basic block
+# of the same width, and the basic block on 64 channels that shallower networks use.
 
 
 # %%
@@ -899,10 +917,10 @@ print(f"at the same width of 256: the basic block costs {saving:.1f} times as mu
 #
 # ### Why the stride sits on the 3×3
 #
-# The first block of a stage halves height and width. Which convolution should have the
-# stride? The paper puts it on the first 1×1. torchvision, and most code today, puts it
-# on the 3×3, and calls that **v1.5**. We ask a gradient: to which positions of the
-# input does the branch react at all?
+# The first block of a stage halves height and width. Which convolution should have
+# the stride? The paper puts it on the first 1×1. torchvision, and most code today,
+# puts it on the 3×3, and calls that **v1.5**. We ask a gradient: to which positions
+# of the input does the branch react at all?
 
 
 # %%
@@ -928,10 +946,10 @@ for name, strides in {
     block.conv1.stride, block.conv2.stride = ((s, s) for s in strides)
     used[name], spent[name] = positions_used(branch, x), multiply_adds(block, x)
 used["in the projection"] = positions_used(block.downsample, x)
-fig, axes = plt.subplots(1, 3, figsize=(7.5, 2.7))
+fig, axes = plt.subplots(1, 3, figsize=(8.4, 3))
 for axis, (name, positions) in zip(axes, used.items(), strict=True):
     axis.imshow(positions, vmin=0, vmax=1)
-    axis.set(title=name, xticks=[], yticks=[])
+    axis.set(title=f"stride {name}", xticks=[], yticks=[])
     print(f"stride {name:22} uses {positions.float().mean():4.0%} of the input")
 more = spent["on the 3×3 (v1.5)"] / spent["on the first 1×1 (v1)"]
 print(f"multiply-adds of the block, v1.5 against v1: {more:.2f} times")
@@ -941,9 +959,9 @@ plt.show()
 # Yellow positions matter, dark ones are never seen. A 1×1 kernel with stride 2 steps
 # over three positions in four, and nothing after it can bring them back. A 3×3 kernel
 # with stride 2 overlaps its neighbours and sees all of them, for a higher price. Both
-# versions have the same weights, so a checkpoint of one loads into the other without an
-# error. The projection still skips positions; ResNet-D pools before it (T. He et al.
-# 2018).
+# versions have the same weights, so a checkpoint of one loads into the other without
+# an error. The projection still skips positions; ResNet-D pools before it (T. He et
+# al. 2018).
 
 # %% [markdown]
 # ## 6 · Gradient norms by depth
@@ -954,8 +972,8 @@ plt.show()
 #
 # Predict four lines: which vanish with depth, which stay level, which explode? The
 # paper reports that nothing vanishes with BatchNorm. All convolutions start with the
-# Kaiming initialisation (He et al. 2015b), made to keep the size of a gradient level in
-# a plain network with ReLUs.
+# Kaiming initialisation (He et al. 2015b), made to keep the size of a gradient level
+# in a plain network with ReLUs.
 
 
 # %%
@@ -1035,22 +1053,38 @@ def trend(kind):
 
 
 trends = {kind: trend(kind) for kind in KINDS}
-print(f"gradient of the first convolution, {deepest} against {ALL_DEPTHS[0]} layers:")
+print(f"gradient norm        first convolution,         {deepest} layers,")
+print(f"{'':20} {deepest} / {ALL_DEPTHS[0]} layers              first / last")
 for kind, (ratio, word) in trends.items():
-    print(f"  {kind:20} × {ratio:10.2g}   {word}")
+    along = gradients[kind, deepest]
+    along = np.exp(np.log(along[:, 0] / along[:, -1]).mean())
+    print(f"{kind:20} × {ratio:<8.2g} {word:16} × {along:.2g}")
 tamest = min(KINDS, key=lambda kind: abs(np.log(trends[kind][0])))
-print(f"nearest to level: {tamest}")
+print(f"nearest to level in depth: {tamest}")
 
 # %% [markdown]
-# Compare with your prediction. If your lines agree with ours, two things stand out.
+# Compare with your prediction. If your lines agree with ours, four things stand out.
 #
-# With BatchNorm the plain network's gradient does not vanish; at the start it *grows*
-# on its way back, layer by layer. (Yang et al. 2019 derive this from theory.) So the
-# degradation of section 1 cannot be blamed on vanishing gradients, as the paper says.
+# *Plain with BatchNorm*: nothing vanishes. At the start the gradient *grows* on its
+# way back, layer by layer. (Yang et al. 2019 derive this from theory.) Vanishing
+# gradients cannot be to blame for section 1, as the paper says. The growth may well
+# be: no one learning rate suits all layers then. That is our reading, and no proof.
 #
-# And the shortcut alone is no cure. Without norms each block adds its branch to its
-# input, the signal grows from block to block, and with it the gradient. Shortcut and
-# norm work together. A branch that starts at zero would help too.
+# *Plain without norms*: the gradient fades with depth. Kaiming's start would hold it
+# level, but the zeros around small maps take a part of every sum away.
+
+# %% [markdown]
+# *Residual without norms*: the shortcut alone is no cure. Each block adds its branch
+# to its input, the signal grows from block to block, and so does the gradient.
+#
+# Why are both lines without norms nearly level in the right panel? A layer's gradient
+# multiplies the signal that reached the layer by the gradient that came back to it.
+# If both fade, early layers have much of the first and late layers much of the
+# second. The product fades with the depth of the whole network.
+#
+# *Residual with BatchNorm* stays nearest to level. Shortcut and norm work together:
+# the norm sets the size of each branch, the shortcut lets the gradient pass beside
+# it.
 
 # %% [markdown]
 # ## Results
@@ -1075,7 +1109,7 @@ print(f"   plain {plain_end.mean():.1e}, residual {residual_end.mean():.1e}")
 print(f"5  bottleneck: {saving:.1f} times cheaper than a basic block of its width")
 print("6  first gradient, deepest against shallowest network")
 for kind, (ratio, word) in trends.items():
-    print(f"   {kind:20} × {ratio:.2g}, {word}")
+    print(f"   {kind:19} × {ratio:.2g}, {word}")
 plain_deep, residual_deep = (final_loss(name, deep).mean() for name in FAMILIES)
 session.report(
     f"training loss at {deep} layers: plain {plain_deep:.2f}, "
@@ -1090,15 +1124,15 @@ session.report(
 # deep plain network learns *later*; it cannot show that it would never catch up. The
 # paper's networks ran for 64 000 steps with a learning rate that falls, and their
 # ImageNet networks three times as long without a cure. One learning rate serves all
-# networks here; another might suit the deep plain one better. Gradient norms are those
-# of one batch, most of them before training. And a lower training loss is no promise of
-# a better answer on new images: compare the gaps above.
+# networks here; another might suit the deep plain one better. Gradient norms are
+# those of one batch, most of them before training. And a lower training loss is no
+# promise of a better answer on new images: compare the gaps above.
 
 # %% [markdown]
 # ## Myths, tested
 #
-# **Myth 1: "The bottleneck's 3×3 is the wide one."** It is drawn between two small 1×1
-# boxes, and it holds the largest kernels. We read the widths from a ResNet-50.
+# **Myth 1: "The bottleneck's 3×3 is the wide one."** It is drawn between two small
+# 1×1 boxes, and it holds the largest kernels. We read the widths from a ResNet-50.
 
 # %%
 with torch.device("meta"):  # shapes without numbers: no memory, no time
@@ -1115,9 +1149,9 @@ for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
     )
 
 # %% [markdown]
-# **Refuted** where the lines say "narrow": the 3×3 works in the neck, a quarter as wide
-# as the block's two ends. Even there it holds a large share of the weights, and that is
-# why the neck is needed.
+# **Refuted** where the lines say "narrow": the 3×3 works in the neck, a quarter as
+# wide as the block's two ends. Even there it holds a large share of the weights, and
+# that is why the neck is needed.
 #
 # **Myth 2: "Every convolution is followed by a ReLU."** We let PyTorch trace two
 # networks and look at what comes after each convolution and its norm.
@@ -1144,8 +1178,8 @@ for name in ("resnet18", "resnet50"):
     )
 
 # %% [markdown]
-# **Refuted**: the last convolution of every branch, and every projection, goes straight
-# into the addition. Only the sum passes a ReLU.
+# **Refuted**: the last convolution of every branch, and every projection, goes
+# straight into the addition. Only the sum passes a ReLU.
 #
 # **Myth 3: "Stride 1 means a solid shortcut."** We list the dashed blocks.
 
@@ -1162,11 +1196,12 @@ for name in ("resnet18", "resnet50"):
             )
 
 # %% [markdown]
-# **Refuted** by `layer1.0` of ResNet-50: stride 1, and dashed all the same, because its
-# channels go from 64 to 256. What counts is the shape, stride *or* channels.
+# **Refuted** by `layer1.0` of ResNet-50: stride 1, and dashed all the same, because
+# its channels go from 64 to 256. What counts is the shape, stride *or* channels.
 #
-# **Myth 4: "Shortcuts reduce parameters."** It is often said in one breath with "ResNet
-# has fewer parameters than VGG". We count twins that differ in their shortcuts only.
+# **Myth 4: "Shortcuts reduce parameters."** It is often said in one breath with
+# "ResNet has fewer parameters than VGG". We count twins that differ in their
+# shortcuts only.
 
 # %%
 print("layers       plain    option A    option B")
@@ -1188,13 +1223,14 @@ for depth in (20, 56, 110):
 # %% [markdown]
 # ## Summary
 #
-# 1. **Degradation** is a higher *training* loss with more layers. Overfitting shows in
-#    the gap to other images, vanishing gradients in what arrives at the first layer. We
-#    measured both.
+# 1. **Degradation** is a higher *training* loss with more layers. Overfitting shows
+#    in the gap to other images, vanishing gradients in what arrives at the first
+#    layer. We measured both.
 # 2. A plain pair must *find* the identity. A residual block *is* the identity if its
 #    branch is zero and its input not negative. So deeper residual networks contain
 #    shallower ones.
-# 3. **BatchNorm** uses the batch's statistics in training, running ones in evaluation.
+# 3. **BatchNorm** uses the batch's statistics in training, running ones in
+#    evaluation.
 # 4. No bias before a norm; no ReLU before the addition. The bottleneck works in its
 #    narrow middle, with the stride on the 3×3.
 # 5. A shortcut is **dashed** where stride or channels change the shape.
@@ -1203,8 +1239,8 @@ for depth in (20, 56, 110):
 # ## Exercises
 #
 # **★ Dashed or solid?** Write the rule of section 4 as a function: from the input's
-# channels, the block's output channels and the stride, say whether the shortcut needs a
-# projection. The answer is `True` or `False`.
+# channels, the block's output channels and the stride, say whether the shortcut needs
+# a projection. The answer is `True` or `False`.
 
 
 # %% tags=["exercise"]
@@ -1226,10 +1262,10 @@ check.needs_projection(needs_projection)
 
 # %% [markdown]
 # **★★ Start as the identity.** Goyal et al. 2017 start the training of large networks
-# with $\gamma = 0$ in the last norm of every branch. Write a function that does this to
-# a given network, in place. It must work for networks made of `models.BasicBlock` and
-# of `models.Bottleneck`, and leave everything else alone. Expected: each block then
-# puts out the ReLU of its shortcut.
+# with $\gamma = 0$ in the last norm of every branch. Write a function that does this
+# to a given network, in place. It must work for networks made of `models.BasicBlock`
+# and of `models.Bottleneck`, and leave everything else alone. Expected: each block
+# then puts out the ReLU of its shortcut.
 
 
 # %% tags=["exercise"]
@@ -1306,25 +1342,25 @@ check.pre_activation(PreActBlock)
 #
 # - K. He, X. Zhang, S. Ren, J. Sun: *Deep Residual Learning for Image Recognition*,
 #   2015, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385). "The paper" above.
-# - K. He et al.: *Delving Deep into Rectifiers*, 2015b,
-#   [arXiv 1502.01852](https://arxiv.org/abs/1502.01852): Kaiming initialisation.
-# - K. He et al.: *Identity Mappings in Deep Residual Networks*, 2016,
-#   [arXiv 1603.05027](https://arxiv.org/abs/1603.05027): pre-activation.
-# - S. Ioffe, C. Szegedy: *Batch Normalization*, 2015,
-#   [arXiv 1502.03167](https://arxiv.org/abs/1502.03167).
-# - S. Zagoruyko, N. Komodakis: *Wide Residual Networks*, 2016,
-#   [arXiv 1605.07146](https://arxiv.org/abs/1605.07146).
+# - K. He et al.: *Delving Deep into Rectifiers*, 2015b, [arXiv
+#   1502.01852](https://arxiv.org/abs/1502.01852): Kaiming initialisation.
+# - K. He et al.: *Identity Mappings in Deep Residual Networks*, 2016, [arXiv
+#   1603.05027](https://arxiv.org/abs/1603.05027): pre-activation.
+# - S. Ioffe, C. Szegedy: *Batch Normalization*, 2015, [arXiv
+#   1502.03167](https://arxiv.org/abs/1502.03167).
+# - S. Zagoruyko, N. Komodakis: *Wide Residual Networks*, 2016, [arXiv
+#   1605.07146](https://arxiv.org/abs/1605.07146).
 
 # %% [markdown]
-# - P. Goyal et al.: *Accurate, Large Minibatch SGD*, 2017,
-#   [arXiv 1706.02677](https://arxiv.org/abs/1706.02677): $\gamma = 0$.
+# - P. Goyal et al.: *Accurate, Large Minibatch SGD*, 2017, [arXiv
+#   1706.02677](https://arxiv.org/abs/1706.02677): $\gamma = 0$.
 # - X. Li, S. Chen, X. Hu, J. Yang: *Understanding the Disharmony between Dropout and
-#   Batch Normalization by Variance Shift*, CVPR 2019,
-#   [arXiv 1801.05134](https://arxiv.org/abs/1801.05134).
-# - T. He et al.: *Bag of Tricks for Image Classification*, 2018,
-#   [arXiv 1812.01187](https://arxiv.org/abs/1812.01187): ResNet-D.
-# - G. Yang et al.: *A Mean Field Theory of Batch Normalization*, 2019,
-#   [arXiv 1902.08129](https://arxiv.org/abs/1902.08129).
+#   Batch Normalization by Variance Shift*, CVPR 2019, [arXiv
+#   1801.05134](https://arxiv.org/abs/1801.05134).
+# - T. He et al.: *Bag of Tricks for Image Classification*, 2018, [arXiv
+#   1812.01187](https://arxiv.org/abs/1812.01187): ResNet-D.
+# - G. Yang et al.: *A Mean Field Theory of Batch Normalization*, 2019, [arXiv
+#   1902.08129](https://arxiv.org/abs/1902.08129).
 # - A. Zhang et al.: *Dive into Deep Learning*, chapter
 #   [8.6](https://d2l.ai/chapter_convolutional-modern/resnet.html): nested function
 #   classes.

@@ -23,7 +23,7 @@
 # **Know first:** the blocks of [Lesson 01](01_residual_blocks.ipynb): `BasicBlock`,
 # `Bottleneck`, solid and dashed shortcuts, BatchNorm.
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 30 s (measured on two
+# **Reading time** 45 minutes · **run time** quick CPU about 40 s (measured on two busy
 # cores), full GPU not measured
 
 # %% tags=["setup"]

@@ -24,8 +24,8 @@
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
 # [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
 #
-# **Reading time** 45 minutes · **run time** quick CPU about @RUNTIME@ s (measured on
-# two cores), full GPU not measured
+# **Reading time** 45 minutes · **run time** quick CPU about 120 s (measured on one
+# thread of a busy machine), full GPU not measured
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt

@@ -86,7 +86,9 @@ def test_a_foreign_file_is_refused_and_never_run(tmp_path):
         "folder of zip": lambda: zipfile.ZipFile(path, "w").writestr("a/b", "c"),
         "whole model": lambda: torch.save(nn.Linear(2, 2), path),
         "trap": lambda: torch.save({"model": Trap(canary)}, path),
-        "old trap": lambda: path.write_bytes(pickle.dumps({"model": Trap(canary)})),
+        "old trap": lambda: path.write_bytes(
+            pickle.dumps({"model": Trap(canary)}, protocol=2)
+        ),
     }
     for write in writers.values():
         write()

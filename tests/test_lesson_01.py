@@ -1,88 +1,127 @@
-"""Lesson 01: its classes are the package's, its checks judge."""
+"""Lesson 01: its blocks are the package's, its norm is PyTorch's, its checks judge."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from lesson_code import definitions
+from lesson_code import definitions, forward_source
 from torch import nn
 
 from course_utils import models
 from course_utils.checks import lesson_01 as check
-from course_utils.models import cifar
+from course_utils.models import cifar, resnet
 
-LESSON = definitions("01_residual_blocks")
-STUBS = definitions("01_residual_blocks", skip=("solution",))
+NAME = "01_residual_blocks"
+LESSON = definitions(NAME)
+STUBS = definitions(NAME, skip=("solution",))
+
+
+def projection(in_channels, channels, stride):
+    return nn.Sequential(
+        resnet.conv1x1(in_channels, channels, stride), nn.BatchNorm2d(channels)
+    )
 
 
 @pytest.mark.parametrize(
-    ("name", "sizes", "shortcut"),
+    ("name", "packaged_class", "sizes", "out_channels"),
     [
-        ("BasicBlock", (16, 16, 1), None),
-        ("BasicBlock", (16, 32, 2), "projection"),
-        ("BasicBlock", (16, 32, 2), "PadShortcut"),
-        ("Bottleneck", (16, 4, 1), None),
-        ("Bottleneck", (16, 8, 2), "projection"),
+        ("PlainBlock", cifar.PlainBlock, (8, 12, 2), None),
+        ("BasicBlock", models.BasicBlock, (8, 8, 1), None),
+        ("BasicBlock", models.BasicBlock, (8, 12, 2), 12),
+        ("Bottleneck", models.Bottleneck, (16, 4, 1), None),
+        ("Bottleneck", models.Bottleneck, (8, 4, 1), 16),
+        ("Bottleneck", models.Bottleneck, (16, 8, 2), 32),
     ],
 )
-def test_the_lessons_blocks_are_the_packages(name, sizes, shortcut):
+def test_the_lessons_blocks_are_the_packages(name, packaged_class, sizes, out_channels):
     torch.manual_seed(0)
-    in_channels, channels, stride = sizes
-    packaged_class = getattr(models, name)
-    wide = channels * packaged_class.expansion
-    make = LESSON[shortcut] if shortcut else None
-    taught = LESSON[name](*sizes, make and make(in_channels, wide, stride))
-    packaged = packaged_class(*sizes, make and make(in_channels, wide, stride))
+    in_channels, _, stride = sizes
+    blocks = []
+    for block_class in (LESSON[name], packaged_class):
+        extra = {}
+        if out_channels:
+            extra["downsample"] = projection(in_channels, out_channels, stride)
+        blocks.append(block_class(*sizes, **extra))
+    taught, packaged = blocks
+    for norm in taught.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
     packaged.load_state_dict(taught.state_dict(), strict=True)
-    x = torch.randn(2, in_channels, 8, 8)
+    names = [[name for name, _ in block.named_parameters()] for block in blocks]
+    assert names[0] == names[1]
+    x = torch.randn(2, in_channels, 6, 6)
     for training in (True, False):
-        outputs = [m.train(training)(x) for m in (taught, packaged)]
+        outputs = [block.train(training)(x.clone()) for block in blocks]
         assert torch.equal(*outputs)
-    assert outputs[0].shape == (2, wide, 8 // stride, 8 // stride)
 
 
-def test_the_shapes_in_the_comments():
-    x = torch.randn(2, 64, 32, 32)
-    assert LESSON["BasicBlock"](64, 64)(x).shape == (2, 64, 32, 32)
-    bottleneck = LESSON["Bottleneck"](64, 64, 1, LESSON["projection"](64, 256))
-    assert bottleneck(x).shape == (2, 256, 32, 32)
-    assert bottleneck.conv2(bottleneck.conv1(x)).shape == (2, 64, 32, 32)
-
-
-def test_the_lessons_plain_block_and_padding_are_the_packages():
-    torch.manual_seed(0)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_lessons_zero_padding_is_the_packages(stride):
     x = torch.randn(2, 5, 7, 7)
-    taught, packaged = LESSON["PlainBlock"](5, 8, 2), cifar.PlainBlock(5, 8, 2)
-    packaged.load_state_dict(taught.state_dict(), strict=True)
-    assert torch.equal(taught(x), packaged(x))
-    pairs = [kind(5, 8, 2)(x) for kind in (LESSON["PadShortcut"], cifar.PadShortcut)]
-    assert torch.equal(*pairs)
+    taught = LESSON["PadShortcut"](5, 8, stride)(x)
+    assert torch.equal(taught, cifar.PadShortcut(5, 8, stride)(x))
 
 
-def test_the_lessons_batch_norm_is_pytorchs():
+@pytest.mark.parametrize(
+    ("name", "sizes", "lines"),
+    [("BasicBlock", (64, 64), 3), ("Bottleneck", (256, 64), 4)],
+)
+def test_shapes_in_the_lessons_forward(name, sizes, lines):
+    block, found = LESSON[name](*sizes), 0
+    x = torch.zeros(2, sizes[0], 32, 32)
+    scope = {"self": block, "x": x, "identity": x}
+    for line in forward_source(NAME, name).splitlines():
+        code, _, comment = line.strip().removeprefix("return ").partition("  # (B, ")
+        if comment:
+            code = code if code.startswith("out =") else f"out = {code}"
+            exec(code, scope)
+            shape = eval("(2, " + comment.partition(")")[0] + ")")
+            assert tuple(scope["out"].shape) == shape, line
+            found += 1
+    assert found == lines
+
+
+def test_the_lessons_norm_is_pytorchs():
     torch.manual_seed(0)
-    ours, theirs = LESSON["BatchNorm2d"](4), nn.BatchNorm2d(4)
-    assert ours.state_dict().keys() <= theirs.state_dict().keys()
-    for _ in range(3):
-        x = 2 * torch.randn(6, 4, 3, 3) - 1
-        torch.testing.assert_close(ours(x), theirs(x))
-    for name in ("running_mean", "running_var"):
-        torch.testing.assert_close(ours.get_buffer(name), theirs.get_buffer(name))
-    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
+    taught, theirs = LESSON["BatchNorm2d"](6), nn.BatchNorm2d(6)
+    nn.init.normal_(taught.weight)
+    nn.init.normal_(taught.bias)
+    theirs.load_state_dict(taught.state_dict(), strict=False)
+    for training in (True, True, False):
+        x = 3 * torch.randn(2, 6, 2, 3) - 1
+        outputs = [norm.train(training)(x) for norm in (taught, theirs)]
+        torch.testing.assert_close(*outputs)
+        torch.testing.assert_close(taught.running_mean, theirs.running_mean)
+        torch.testing.assert_close(taught.running_var, theirs.running_var)
+    assert not torch.equal(theirs.running_var, torch.ones(6))
 
 
-ANSWERS = {
-    "needs_projection": "needs_projection",
-    "start_as_identity": "start_as_identity",
-    "pre_activation": "PreActBlock",
-}
+def test_networks_without_norms():
+    network = LESSON["without_norms"](models.cifar_resnet(8, shortcut="B"))
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
+    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_solutions_pass_and_stubs_are_not_solved_yet(capsys, name):
-    assert not getattr(check, name)(STUBS[ANSWERS[name]])
-    assert "Not solved yet. Hint:" in capsys.readouterr().out
-    assert getattr(check, name)(LESSON[ANSWERS[name]])
+def test_multiply_adds_of_grouped_and_strided_convolutions():
+    net = nn.Sequential(nn.Conv2d(4, 8, 3, 2, padding=1, groups=2), nn.Conv2d(8, 2, 1))
+    expected = 8 * 4 * 4 * (2 * 9) + 2 * 4 * 4 * 8
+    assert LESSON["multiply_adds"](net, torch.zeros(3, 4, 8, 8)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "check_name"),
+    [
+        ("needs_projection", "needs_projection"),
+        ("start_as_identity", "start_as_identity"),
+        ("PreActBlock", "pre_activation"),
+    ],
+)
+def test_solutions_pass_and_stubs_are_not_solved_yet(name, check_name, capsys):
+    judge = getattr(check, check_name)
+    assert judge(LESSON[name])
     assert "✓" in capsys.readouterr().out
+    assert not judge(STUBS[name])
+    assert capsys.readouterr().out.startswith("Not solved yet. Hint:")
 
 
 def zero_every_norm(model):
@@ -92,58 +131,79 @@ def zero_every_norm(model):
 
 
 def zero_bn2(model):
+    for name, module in model.named_modules():
+        if name.endswith("bn2"):
+            nn.init.zeros_(module.weight)
+
+
+def zero_branch_weights(model):
     for module in model.modules():
-        if hasattr(module, "bn2"):
-            nn.init.zeros_(module.bn2.weight)
+        if isinstance(module, models.BasicBlock):
+            nn.init.zeros_(module.conv2.weight)
 
 
-class ReluLast(LESSON["PreActBlock"]):
-    def forward(self, x):
-        return F.relu(super().forward(x))
-
-
-class NoShortcut(LESSON["PreActBlock"]):
-    def forward(self, x):
-        return super().forward(x) - x
-
-
-class PostActivation(LESSON["PreActBlock"]):
-    def forward(self, x):
-        return x + self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-
-
-class InPlace(LESSON["PreActBlock"]):
-    def forward(self, x):
-        x.relu_()
-        return super().forward(x)
-
-
-class WithBias(LESSON["PreActBlock"]):
-    def __init__(self, channels):
-        super().__init__(channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+def zero_gamma_and_beta(model):
+    LESSON["start_as_identity"](model)
+    for module in model.modules():
+        if isinstance(module, models.BasicBlock):
+            nn.init.ones_(module.bn1.bias)
 
 
 @pytest.mark.parametrize(
-    ("name", "answer", "hint"),
+    ("judge", "answer", "hint"),
     [
-        ("needs_projection", lambda i, o, s: s != 1, "what else has a shape?"),
-        ("needs_projection", lambda i, o, s: i != o, "what does the stride do"),
-        ("needs_projection", lambda i, o, s: True, "what of the shape changes here?"),
-        ("needs_projection", lambda i, o, s: "dashed", "True or False"),
-        ("start_as_identity", lambda model: None, "the branch still speaks"),
-        ("start_as_identity", zero_every_norm, "was changed as well"),
-        ("start_as_identity", zero_bn2, "kind Bottleneck the branch still speaks"),
-        ("pre_activation", ReluLast, "a ReLU follows the addition"),
-        ("pre_activation", NoShortcut, "is the input still added?"),
-        ("pre_activation", PostActivation, "the norms belong before"),
-        ("pre_activation", InPlace, "changed its own input"),
-        ("pre_activation", WithBias, "what does a bias do before a norm?"),
-        ("pre_activation", lambda channels: nn.ReLU(), "no BatchNorm2d named bn1"),
+        (check.needs_projection, lambda i, o, s: s != 1, "stride 1 keeps height"),
+        (check.needs_projection, lambda i, o, s: i != o, "what does the stride do"),
+        (check.needs_projection, lambda i, o, s: i < o or s > 1, "what else has a"),
+        (check.needs_projection, lambda i, o, s: True, "what of the shape changes"),
+        (check.needs_projection, lambda i, o, s: "dashed", "True or False"),
+        (check.start_as_identity, zero_every_norm, "only one factor"),
+        (check.start_as_identity, zero_bn2, "kind Bottleneck the branch still"),
+        (check.start_as_identity, zero_branch_weights, "which is the last"),
+        (check.start_as_identity, zero_gamma_and_beta, "bn1.bias was changed"),
     ],
 )
-def test_wrong_answers_get_their_hint(capsys, name, answer, hint):
-    assert not getattr(check, name)(answer)
-    said = capsys.readouterr().out
-    assert said.startswith("✗")
-    assert hint in said
+def test_wrong_answers_get_the_right_hint(judge, answer, hint, capsys):
+    assert not judge(answer)
+    output = capsys.readouterr().out
+    assert output.startswith("✗")
+    assert hint in output
+
+
+def branch(block, x):
+    return block.conv2(F.relu(block.bn2(block.conv1(F.relu(block.bn1(x))))))
+
+
+def post_activation(block, x):
+    out = block.bn2(block.conv2(F.relu(block.bn1(block.conv1(x)))))
+    return F.relu(out + x)
+
+
+@pytest.mark.parametrize(
+    ("forward", "hint"),
+    [
+        (lambda block, x: F.relu(x + branch(block, x)), "a ReLU follows the addition"),
+        (branch, "is the input still added"),
+        (post_activation, "as in BasicBlock"),
+        (lambda block, x: F.relu(block.bn1(x)) + branch(block, x), "starts at x"),
+        (lambda block, x: x.add_(branch(block, x)), "changed its own input"),
+        (lambda block, x: x + 2 * branch(block, x), "from the inside out"),
+    ],
+)
+def test_wrong_blocks_get_the_right_hint(forward, hint, capsys):
+    class Block(LESSON["PreActBlock"]):
+        pass
+
+    Block.forward = forward
+    assert not check.pre_activation(Block)
+    assert hint in capsys.readouterr().out
+
+
+def test_a_block_with_a_bias_is_told_so(capsys):
+    class Block(LESSON["PreActBlock"]):
+        def __init__(self, channels):
+            super().__init__(channels)
+            self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    assert not check.pre_activation(Block)
+    assert "bias" in capsys.readouterr().out
