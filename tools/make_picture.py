@@ -28,7 +28,7 @@ def main() -> int:
     runs = [
         run
         for run in load_results("03_cifar10_training")
-        if run["profile"] == "quick" and not run["photos"]
+        if run["profile"] == "quick" and "sketches" in run["data"]
     ]
     if not runs:
         print("results/ holds no quick run on the sketches: run `make results-03`.")
