@@ -24,8 +24,8 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 80 s (measured on one
-# thread of a busy machine), full GPU not measured
+# **Reading time** 45 minutes · **run time** quick CPU about 60 s (one thread of a
+# busy machine), full GPU not measured
 
 # %% tags=["setup"]
 from collections import Counter
