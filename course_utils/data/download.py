@@ -14,8 +14,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from course_utils.data.cache import cache_dir, write_atomically
+from course_utils.data.cache import cache_dir
 from course_utils.data.mirrors import Fetch
+from course_utils.files import write_atomically
 
 REMEMBERED_S = 600
 WHAT_TO_DO = (
