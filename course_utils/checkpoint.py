@@ -1,7 +1,9 @@
 """Checkpoints: written whole, read safely, enough to rebuild their model."""
 
 import pickle
+import platform
 import zipfile
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,30 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
             "A bare state dict goes into model.load_state_dict(torch.load(...))."
         )
     return checkpoint
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that a checkpoint depends on."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "torchvision": metadata.version("torchvision"),
+    }
+
+
+def describe(model: nn.Module, data: object) -> Checkpoint:
+    """Return what a checkpoint says of its network, its data and its making.
+
+    Args:
+        model: The network.
+        data: The data set; its ``info`` names source, classes, normalisation and
+            image size, where it has one.
+    """
+    return {
+        "architecture": architecture_of(model),
+        "data": getattr(data, "info", None),
+        "versions": versions(),
+    }
 
 
 def architecture_of(model: nn.Module) -> dict[str, Any] | None:

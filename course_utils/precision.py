@@ -74,7 +74,7 @@ class MixedPrecision:
         optimizer: Optimizer,
         grad_clip: float | None = None,
     ) -> None:
-        """Change the weights by the gradient of `loss`, its norm at most `grad_clip`."""
+        """Take one step; a gradient longer than `grad_clip` is shortened to it."""
         optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         if grad_clip is not None:

@@ -1,6 +1,5 @@
 """The training loop: one epoch, the validation after it, and what to keep."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +17,17 @@ from torch.optim.lr_scheduler import (
     ReduceLROnPlateau,
 )
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 from tqdm.auto import tqdm
 
-from course_utils.checkpoint import save_checkpoint
+from course_utils import guards
+from course_utils.distributed import (
+    rank,
+    share_buffers,
+    sum_over_ranks,
+    unwrap,
+    without_ddp,
+)
 from course_utils.history import History, Scores
 from course_utils.precision import Amp, MixedPrecision
 from course_utils.run_state import RunState
@@ -50,7 +57,7 @@ def train_one_epoch(
         criterion: Mean loss of a batch; default cross-entropy.
         scheduler: Stepped after each batch, if given.
         precision: Computes in 16 bits; default: all in 32.
-        grad_clip: Largest norm of the gradient; longer ones are shortened to it.
+        grad_clip: Largest norm of the gradient; a longer one is shortened to it.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -62,14 +69,14 @@ def train_one_epoch(
     criterion = criterion or F.cross_entropy
     device = _device_of(model)
     precision = precision or MixedPrecision(device, amp=False)
-    _refuse_empty(loader)
+    guards.refuse_empty(loader)
     losses: list[Tensor] = []  # times the batch size, left on the device
     correct, count = torch.zeros((), device=device), 0
     with _mode(model, training=True):
         for images, labels in _bar(loader, "train", progress):
             with precision.autocast():
                 logits = model(images.to(device, non_blocking=True))
-            _refuse_labels(labels, logits)
+            guards.refuse_labels(labels, logits)
             labels = labels.to(device, non_blocking=True)
             loss = criterion(logits.float(), labels)
             precision.step(loss, model, optimizer, grad_clip)
@@ -80,10 +87,10 @@ def train_one_epoch(
             count += len(labels)
             if len(losses) % NAN_CHECK_EVERY == 0 or len(losses) == len(loader):
                 start = (len(losses) - 1) // NAN_CHECK_EVERY * NAN_CHECK_EVERY
-                recent = torch.stack(losses[start:]).tolist()
+                recent = sum_over_ranks(torch.stack(losses[start:])).tolist()
                 for step, value in enumerate(recent, start + 1):
-                    _refuse_nan(value, f"step {step}")
-    return Scores(torch.stack(losses).sum().item() / count, correct.item() / count)
+                    guards.refuse_nan(value, f"step {step}")
+    return _scores(torch.stack(losses).sum(), correct, count)
 
 
 @torch.no_grad()
@@ -104,6 +111,7 @@ def evaluate(
         model: Maps images (B, C, H, W) to logits (B, num_classes).
         loader: Yields images and int64 labels (B,).
         criterion: Mean loss of a batch; default cross-entropy.
+        precision: Computes in 16 bits; default: all in 32.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -112,21 +120,22 @@ def evaluate(
     Taught in: lesson 03, "One epoch by hand".
     """
     criterion = criterion or F.cross_entropy
+    model = without_ddp(model)
     device = _device_of(model)
     precision = precision or MixedPrecision(device, amp=False)
-    _refuse_empty(loader)
+    guards.refuse_empty(loader)
     loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     count = 0
     with _mode(model, training=False):
         for images, labels in _bar(loader, "val", progress):
             with precision.autocast():
                 logits = model(images.to(device, non_blocking=True))
-            _refuse_labels(labels, logits)
+            guards.refuse_labels(labels, logits)
             labels = labels.to(device, non_blocking=True)
             loss += criterion(logits.float(), labels) * len(labels)
             correct += (logits.argmax(1) == labels).sum()
             count += len(labels)
-    return Scores(loss.item() / count, correct.item() / count)
+    return _scores(loss, correct, count)
 
 
 def train(
@@ -142,7 +151,10 @@ def train(
     resume: bool = False,
     amp: Amp = "auto",
     channels_last: bool = True,
+    compile: bool = False,
     grad_clip: float | None = None,
+    early_stopping: int | None = None,
+    on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
 ) -> History:
     """Train for `num_epochs` and leave the model with its best weights.
@@ -151,7 +163,8 @@ def train(
     Interrupting the kernel ends the training early: the history so far is returned.
 
     Args:
-        model: Maps images (B, C, H, W) to logits (B, num_classes).
+        model: Maps images (B, C, H, W) to logits (B, num_classes); may be wrapped in
+            `DistributedDataParallel`, each process with its share of the data.
         train_loader: Yields images and int64 labels (B,) to fit.
         val_loader: Yields images and labels to choose with. Never the test set.
         num_epochs: Epochs in all, those before a resume included.
@@ -161,119 +174,102 @@ def train(
             validation loss (`ReduceLROnPlateau`), or after each epoch (others).
         save_path: Folder for ``last.pt`` (all that a resume needs) and ``best.pt``.
         resume: Go on from ``last.pt`` if there is one.
+        amp: Compute in 16 bits; ``"auto"``: where the device does so natively.
+        channels_last: Keep a pixel's channels side by side in memory.
+        compile: Let `torch.compile` fuse operations; the first batches take longer.
+        grad_clip: Largest norm of the gradient; a longer one is shortened to it.
+        early_stopping: Stop after this many epochs without a better validation
+            accuracy.
+        on_epoch: Called with the history after each epoch, once it is saved.
         progress: Whether to show a bar, and one line an epoch.
 
     Raises:
-        ValueError: If a loader is empty, a label is outside the classes, or an
-            argument does not fit.
-        FloatingPointError: If the loss is no longer a finite number. The model is
-            then as it was after the last good epoch, and so are the checkpoints.
+        ValueError: If a loader is empty, a label is outside the classes, the optimizer
+            holds nothing of the model, or an argument does not fit.
+        FloatingPointError: If the loss is no longer a finite number.
+        torch.OutOfMemoryError: If a batch does not fit into the GPU's memory.
         CheckpointError: If ``last.pt`` belongs to another network or another data set.
+
+        Whatever was raised, the model is as it was after the last good epoch, and so
+        are the checkpoints.
 
     Taught in: lesson 03, "Training".
     """
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs is {num_epochs}; give at least 1.")
+    guards.refuse_below_one(num_epochs, "num_epochs")
+    guards.refuse_below_one(early_stopping, "early_stopping")
     if resume and save_path is None:
         raise ValueError("resume=True needs save_path, the folder to resume from.")
-    precision = MixedPrecision(_device_of(model), amp)
+    network = unwrap(model)
+    guards.refuse_devices(network, criterion)
+    guards.refuse_optimizer(network, optimizer)
+    precision = MixedPrecision(_device_of(network), amp)
     if channels_last:
-        model.to(memory_format=torch.channels_last)
-    run = RunState(model, optimizer, scheduler, train_loader)
-    last = Path(save_path) / "last.pt" if save_path is not None else None
-    shown = f"{last.parent.name}/{last.name}" if last is not None else ""
-    if resume and last is not None and last.is_file():
-        run.load(last)
-        if progress:
-            print(f"Going on after epoch {len(run.history)} of {shown}.")
-    per_batch = scheduler if isinstance(scheduler, PER_BATCH) else None
-    good = run.state()
-    try:
-        while len(run.history) < num_epochs:
-            began = time.perf_counter()
-            lr = optimizer.param_groups[0]["lr"]
+        network.to(memory_format=torch.channels_last)
+    if compile:
+        model = torch.compile(model)
+    run = RunState(network, optimizer, scheduler, precision.scaler, train_loader)
+    say = print if progress and rank() == 0 else lambda text: None
+    run.open(save_path, resume=resume, say=say)
+    guards.refuse_short_cycle(scheduler, num_epochs, train_loader)
+    with run.kept_on_failure():
+        while len(run.history) < num_epochs and not run.is_stuck(early_stopping):
+            began, lr = time.perf_counter(), optimizer.param_groups[0]["lr"]
+            if isinstance(train_loader.sampler, DistributedSampler):
+                train_loader.sampler.set_epoch(len(run.history))
             fitted = train_one_epoch(
                 model,
                 train_loader,
                 optimizer,
                 criterion,
-                scheduler=per_batch,
+                scheduler=scheduler if isinstance(scheduler, PER_BATCH) else None,
                 precision=precision,
                 grad_clip=grad_clip,
                 progress=progress,
             )
+            share_buffers(network)
             val = evaluate(
                 model, val_loader, criterion, precision=precision, progress=progress
             )
-            _refuse_nan(val.loss, "validation")
+            guards.refuse_nan(val.loss, "validation")
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.step(val.loss)
-            elif scheduler is not None and per_batch is None:
+            elif scheduler is not None and not isinstance(scheduler, PER_BATCH):
                 scheduler.step()
-            seconds = time.perf_counter() - began
-            run.finish_epoch(fitted, val, lr=lr, seconds=seconds)
-            good = run.state()
-            if progress:
-                print(run.history.line(num_epochs))
-            if last is not None:
-                if run.is_best:
-                    save_checkpoint(last.with_name("best.pt"), run.best_checkpoint())
-                save_checkpoint(last, good)
-    except KeyboardInterrupt:
-        run.restore(good)
-        kept = f"; resume=True goes on from {shown}" if shown else ""
-        print(f"Interrupted. Finished epochs: {len(run.history)}{kept}.")
-    except FloatingPointError as error:
-        epoch = len(run.history) + 1
-        run.restore(good)
-        raise FloatingPointError(f"Epoch {epoch}, {error}") from None
-    model.load_state_dict(run.best)
+            run.finish_epoch(fitted, val, lr=lr, seconds=time.perf_counter() - began)
+            say(run.history.line(num_epochs))
+            if on_epoch is not None:
+                on_epoch(run.history)
+    network.load_state_dict(run.best)
     return run.history
+
+
+def _scores(loss: Tensor, correct: Tensor, count: int) -> Scores:
+    """Return the means over all examples, those of other processes included."""
+    sums = torch.stack([loss, correct, torch.full_like(correct, count)])
+    loss_sum, correct_sum, total = sum_over_ranks(sums).tolist()
+    return Scores(loss_sum / total, correct_sum / total)
 
 
 def _bar(loader: DataLoader, name: str, progress: bool) -> tqdm:
     """Return the loader's batches under a bar, which TQDM_DISABLE=1 hides."""
     # in a notebook tqdm does not look at the variable itself
-    hidden = not progress or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    hidden = silent or not progress or rank() > 0
     # iter: given the loader itself, tqdm.auto would start it twice
     return tqdm(iter(loader), name, len(loader), leave=False, disable=hidden)
 
 
 @contextmanager
 def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put the model into a mode, and back into its own at the end."""
-    was_training = model.training
+    """Put the model into a mode, and every part back into its own at the end."""
+    modes = [(part, part.training) for part in model.modules()]
     model.train(training)
     try:
         yield
     finally:
-        model.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
 
 
 def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def _refuse_empty(loader: DataLoader) -> None:
-    if not len(loader):
-        raise ValueError(
-            "The loader yields no batch; give it at least one image (and "
-            "drop_last=False where there are fewer than a batch)."
-        )
-
-
-def _refuse_labels(labels: Tensor, logits: Tensor) -> None:
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"Labels go from {labels.min()} to {labels.max()}, but the network has "
-            f"{logits.shape[1]} classes (0 to {logits.shape[1] - 1}); build it with "
-            "num_classes to match the data."
-        )
-
-
-def _refuse_nan(loss: float, where: str) -> None:
-    if not math.isfinite(loss):
-        raise FloatingPointError(
-            f"{where}: the loss became {loss}; lower the learning rate (a tenth of it "
-            "is a good first try) and look at the data."
-        )

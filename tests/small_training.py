@@ -1,13 +1,6 @@
-"""A training of seconds; as a program, one that stops and asks at every batch.
-
-    python small_training.py FOLDER
-
-trains on from FOLDER/last.pt. Before each batch it prints a line and waits for a
-line on its standard input, so that who runs it can end it between any two.
-"""
+"""A training of a fraction of a second, and how to compare two of them."""
 
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +10,7 @@ import torch.nn.functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
+from course_utils.checkpoint import load_checkpoint
 from course_utils.data.arrays import ImageSplits, Loaders, Pair
 from course_utils.history import History
 from course_utils.models import CifarResNet, cifar_resnet
@@ -29,7 +23,7 @@ TRAIN_BATCHES, VAL_BATCHES = 3, 2  # 44 images: 16, 16, 12; 20 images: 16, 4
 BATCHES = TRAIN_BATCHES + VAL_BATCHES
 
 
-def make_loaders(name: str = "noise") -> Loaders:
+def make_loaders(name: str = "noise", seed: int = 3) -> Loaders:
     """Return loaders of 8x8 images of three classes, told apart by brightness."""
     rng = np.random.default_rng(0)
 
@@ -50,7 +44,7 @@ def make_loaders(name: str = "noise") -> Loaders:
         mean=(0.5, 0.5, 0.5),
         std=(0.2, 0.2, 0.2),
     )
-    return splits.loaders(batch_size=16, seed=3)
+    return splits.loaders(batch_size=16, seed=seed)
 
 
 def noisy_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -85,6 +79,31 @@ def run(folder: Path, **changes: Any) -> tuple[CifarResNet, History]:
     return options["model"], train(**options)
 
 
+def same_state(one: Any, other: Any) -> bool:
+    """Return whether two nested states are equal to the last bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(
+            same_state(one[key], other[key]) for key in one
+        )
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same_state, one, other))
+    return one == other
+
+
+def without_seconds(history: History) -> dict[str, list[float]]:
+    """Return what must be equal in two histories."""
+    return {k: v for k, v in vars(history).items() if k != "seconds"}
+
+
+def saved(folder: Path) -> dict[str, Any]:
+    """Return all that last.pt and best.pt hold, but for the seconds."""
+    last, best = (load_checkpoint(folder / f"{name}.pt") for name in ("last", "best"))
+    del last["history"]["seconds"]
+    return {"last": last, "best": best}
+
+
 class RaiseAt:
     """A noisy loss that raises at its n-th call (training and validation)."""
 
@@ -98,12 +117,7 @@ class RaiseAt:
         return noisy_loss(logits, labels)
 
 
-def _ask_first(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    print("batch", flush=True)
-    sys.stdin.readline()
-    return noisy_loss(logits, labels)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(int(sys.argv[2]))
-    run(Path(sys.argv[1]), resume=True, criterion=_ask_first)
+def run_on(folder: Path) -> None:
+    """Go on from `folder` to the end, in a process that may be killed."""
+    torch.set_num_threads(1)
+    run(folder, resume=True)

@@ -1,0 +1,247 @@
+"""Runs that are killed, interrupted or spoilt, and what goes on from them."""
+
+import math
+import multiprocessing.forkserver
+import os
+import random
+import signal
+import sys
+import time
+
+import pytest
+import small_training as small
+import torch
+from small_training import same_state, saved, without_seconds
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils.checkpoint import CheckpointError, load_checkpoint
+from course_utils.session import seed_everything
+from course_utils.training import train, train_one_epoch
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """These networks are so small that a second thread is a hindrance."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """A run that nothing disturbed: its folder, its network, its history."""
+    folder = tmp_path_factory.mktemp("straight")
+    return folder, *small.run(folder)
+
+
+# --- interruptions ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Starts processes that have PyTorch loaded already: many, in little time."""
+    context = multiprocessing.get_context("forkserver")
+    # an optimizer imports the second: slowly
+    context.set_forkserver_preload(["small_training", "torch._dynamo"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        multiprocessing.forkserver.ensure_running()
+    return context
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9 on Windows")
+def test_kill_9_at_20_random_moments_changes_nothing(tmp_path, straight, processes):
+    _, model, history = straight
+    moment = random.Random()  # the moments may differ: the outcome may not
+    for name in ("warm-up", "undisturbed"):  # how long a whole run takes
+        began = time.monotonic()
+        process = processes.Process(target=small.run_on, args=(tmp_path / name,))
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+    whole_s = time.monotonic() - began
+
+    kills = finished = 0
+    while kills < 20 or not finished:
+        folder = tmp_path / f"run {finished}"
+        process = processes.Process(target=small.run_on, args=(folder,))
+        process.start()
+        process.join(moment.uniform(0, whole_s) if kills < 20 else None)
+        process.kill()
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
+        if process.exitcode == 0:
+            finished += 1
+            resumed, resumed_history = small.run(folder, resume=True)  # only reads
+            assert without_seconds(resumed_history) == without_seconds(history)
+            assert same_state(resumed.state_dict(), model.state_dict())
+            assert same_state(saved(folder), saved(straight[0]))
+
+
+@pytest.mark.parametrize("batch", [1, 2, small.TRAIN_BATCHES + 1])
+def test_interrupted_in_mid_epoch_it_returns_and_goes_on_exactly(
+    tmp_path, straight, capsys, batch
+):
+    folder, model, history = straight
+    stop = small.RaiseAt(2 * small.BATCHES + batch, KeyboardInterrupt())
+    broken, so_far = small.run(tmp_path, criterion=stop)
+    assert "Finished epochs: 2; resume=True goes on from " in capsys.readouterr().out
+    assert so_far.train_loss == history.train_loss[:2]
+    best = load_checkpoint(tmp_path / "best.pt")["model"]
+    assert same_state(broken.state_dict(), best)
+
+    resumed, whole = small.run(tmp_path, resume=True)
+    assert without_seconds(whole) == without_seconds(history)
+    assert same_state(resumed.state_dict(), model.state_dict())
+    assert same_state(saved(tmp_path), saved(folder))
+
+
+def test_after_an_interruption_everything_is_as_after_the_last_epoch(tmp_path):
+    options = small.setting(tmp_path)
+    stop = small.RaiseAt(2 * small.BATCHES + 2, KeyboardInterrupt())
+    train(**options | {"criterion": stop})
+    last = load_checkpoint(tmp_path / "last.pt")
+    assert same_state(options["optimizer"].state_dict(), last["optimizer"])
+    assert same_state(options["scheduler"].state_dict(), last["scheduler"])
+    assert same_state(torch.get_rng_state(), last["random"][0]["torch"])
+    state = options["train_loader"].generator.get_state()
+    assert same_state(state, last["random"][0]["loader"])
+
+
+def test_interrupted_in_the_first_epoch_it_is_as_before(tmp_path):
+    stop = small.RaiseAt(2, KeyboardInterrupt())
+    broken, history = small.run(tmp_path, criterion=stop)
+    seed_everything(1)
+    assert same_state(broken.state_dict(), small.cifar_resnet(8, 3).state_dict())
+    assert len(history) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path, straight):
+    folder, model, history = straight
+    again, same = small.run(
+        folder, resume=True, criterion=small.RaiseAt(1, AssertionError())
+    )
+    assert same == history
+    assert same_state(again.state_dict(), model.state_dict())
+
+
+# --- a loss that is no number -----------------------------------------------------
+
+
+class NanAt(small.RaiseAt):
+    """A noisy loss that is NaN, or infinite, from its n-th call on."""
+
+    def __init__(self, call, value=math.nan):
+        super().__init__(call, KeyError())
+        self.value = value
+
+    def __call__(self, logits, labels):
+        self.left -= 1
+        loss = small.noisy_loss(logits, labels)
+        return loss if self.left > 0 else loss * self.value
+
+
+@pytest.mark.parametrize(
+    ("batch", "value", "where"),
+    [
+        (1, math.nan, "Epoch 3, step 1: the loss became nan"),
+        (3, math.inf, "Epoch 3, step 3: the loss became inf"),
+        (4, math.nan, "Epoch 3, validation: the loss became nan"),
+    ],
+)
+def test_nan_stops_names_the_step_and_keeps_the_last_good_epoch(
+    tmp_path, straight, batch, value, where
+):
+    _, _, history = straight
+    reference = tmp_path / "reference"
+    small.run(reference, num_epochs=2)
+    options = small.setting(tmp_path / "nan")
+    criterion = NanAt(2 * small.BATCHES + batch, value)
+    with pytest.raises(FloatingPointError, match=where):
+        train(**options | {"criterion": criterion})
+    good = load_checkpoint(reference / "last.pt")
+    assert same_state(options["model"].state_dict(), good["model"])
+    assert same_state(options["optimizer"].state_dict(), good["optimizer"])
+    assert same_state(saved(tmp_path / "nan"), saved(reference))
+    # with the cause removed, the run goes on as if nothing had happened
+    whole = train(**options, resume=True)
+    assert without_seconds(whole) == without_seconds(history)
+
+
+def test_the_first_bad_step_is_named_in_a_long_epoch():
+    loader = DataLoader(
+        TensorDataset(torch.ones(45, 3), torch.zeros(45).long()), batch_size=1
+    )
+    for call in (1, 20, 21, 41, 45):
+        model = nn.Linear(3, 2)
+        with pytest.raises(FloatingPointError, match=rf"^step {call}:"):
+            train_one_epoch(model, loader, SGD(model.parameters(), lr=0), NanAt(call))
+
+
+# --- resuming what does not fit; saving where one cannot ---------------------------
+
+
+def resume_with(folder, name="noise", scheduler=None, depth=8, seed=3):
+    options = small.setting(folder)
+    model = options["model"] = small.cifar_resnet(depth, 3)
+    optimizer = options["optimizer"] = SGD(model.parameters(), 0.1, momentum=0.9)
+    options["train_loader"] = small.make_loaders(name, seed).train
+    options["scheduler"] = scheduler and scheduler(optimizer)
+    return train(**options, resume=True)
+
+
+def cycle_of(steps):
+    return lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "other", "scheduler": cycle_of(15)}, r"other data \(name differ"),
+        ({"scheduler": cycle_of(15), "seed": 4}, r"order of seed 3, this run's is 4"),
+        ({"scheduler": cycle_of(20)}, "total_steps=15, this one for 20"),
+        ({"scheduler": None}, "schedule"),
+        ({"scheduler": lambda opt: CosineAnnealingLR(opt, 15)}, "schedule"),
+        ({"scheduler": cycle_of(15), "depth": 14}, "depth 8 there, 14 here"),
+    ],
+)
+def test_a_resume_that_does_not_fit_is_refused(straight, options, message):
+    folder, *_ = straight
+    before = (folder / "last.pt").read_bytes()
+    with pytest.raises(CheckpointError, match=message):
+        resume_with(folder, **options)
+    assert (folder / "last.pt").read_bytes() == before
+
+
+def test_best_pt_is_no_file_to_resume_from(tmp_path, straight):
+    folder, *_ = straight
+    (tmp_path / "last.pt").write_bytes((folder / "best.pt").read_bytes())
+    with pytest.raises(CheckpointError, match=r"needs the last\.pt"):
+        resume_with(tmp_path, scheduler=cycle_of(15))
+
+
+def test_where_nothing_can_be_saved_the_sentence_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="could not be written"):
+        small.run(tmp_path / "file" / "run", num_epochs=1)
+
+
+def test_a_full_disk_keeps_the_epochs_that_were_saved(tmp_path):
+    resource = pytest.importorskip("resource")
+    small.run(tmp_path, num_epochs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as if it were full
+    try:
+        with pytest.raises(OSError, match=r"what was there before is unchanged"):
+            small.run(tmp_path, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    small.run(tmp_path, resume=True)  # with space again it goes on
+    assert len(load_checkpoint(tmp_path / "last.pt")["history"]["lr"]) == 5
