@@ -3,6 +3,7 @@
 Without `torchrun` there is one process, and everything here does nothing.
 """
 
+import io
 from collections.abc import Iterator, Sized
 from typing import Any
 
@@ -37,12 +38,14 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def gather(value: Any) -> list[Any]:
-    """Return every process's `value`, in the order of their ranks."""
+    """Return every process's `value`, which `torch.save` can write, by rank."""
     if world_size() == 1:
         return [value]
-    values = [None] * world_size()
-    dist.all_gather_object(values, value)
-    return values
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    files = [b""] * world_size()
+    dist.all_gather_object(files, buffer.getvalue())
+    return [torch.load(io.BytesIO(file), weights_only=True) for file in files]
 
 
 def share_buffers(model: nn.Module) -> None:

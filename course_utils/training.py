@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
     CyclicLR,
@@ -175,7 +176,8 @@ def train(
         save_path: Folder for ``last.pt`` (all that a resume needs) and ``best.pt``.
         resume: Go on from ``last.pt`` if there is one.
         amp: Compute in 16 bits; ``"auto"``: where the device does so natively.
-        channels_last: Keep a pixel's channels side by side in memory.
+        channels_last: Keep a pixel's channels side by side in memory. A model in
+            `DistributedDataParallel` stays as it is: convert it before wrapping it.
         compile: Let `torch.compile` fuse operations; the first batches take longer.
         grad_clip: Largest norm of the gradient; a longer one is shortened to it.
         early_stopping: Stop after this many epochs without a better validation
@@ -203,7 +205,7 @@ def train(
     guards.refuse_devices(network, criterion)
     guards.refuse_optimizer(network, optimizer)
     precision = MixedPrecision(_device_of(network), amp)
-    if channels_last:
+    if channels_last and not isinstance(model, DistributedDataParallel):
         network.to(memory_format=torch.channels_last)
     if compile:
         model = torch.compile(model)
