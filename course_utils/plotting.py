@@ -75,6 +75,45 @@ def plot_history(
     return axes
 
 
+def plot_seeds(
+    curves: Mapping[str, Sequence[Sequence[float]]],
+    ax: Axes | None = None,
+    *,
+    x: Sequence[float] | None = None,
+    linestyle: str = "-",
+) -> Axes:
+    """Return axes with each group of runs as its mean, in a band from least to most.
+
+    Args:
+        curves: For each name, one curve a seed, all of one length.
+        ax: Axes to draw on; default a new figure's.
+        x: Where the points are; default the epochs 1, 2, 3 …
+        linestyle: ``"-"`` for validation, ``"--"`` for training.
+
+    Raises:
+        ValueError: If a group has no curve, or curves of several lengths.
+
+    Taught in: lesson 03, "Degradation, measured".
+    """
+    if ax is None:
+        _, ax = plt.subplots()
+    for number, (name, runs) in enumerate(curves.items()):
+        lengths = {len(run) for run in runs}
+        if len(lengths) != 1:
+            raise ValueError(
+                f"The curves of {name!r} have lengths {sorted(lengths)}; give at least "
+                "one curve, all of the same length."
+            )
+        runs = np.asarray(runs)
+        points = np.arange(1, runs.shape[1] + 1) if x is None else x
+        color = f"C{number}"
+        label = f"{name} (n = {len(runs)})"
+        ax.plot(points, runs.mean(0), linestyle, color=color, label=label)
+        ax.fill_between(points, runs.min(0), runs.max(0), color=color, alpha=0.2, lw=0)
+    ax.legend()
+    return ax
+
+
 def show_images(
     images: np.ndarray,
     titles: Sequence[str] | None = None,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from course_utils.plotting import course_style, plot_history, show_images
-from course_utils.training import History
+from course_utils.history import History
+from course_utils.plotting import course_style, plot_history, plot_seeds, show_images
 
 
 def history(offset=0.0):
@@ -61,3 +61,25 @@ def test_show_images_refuses_titles_that_do_not_fit():
         show_images(np.zeros((2, 8, 8, 3), np.uint8), ["a"])
     with pytest.raises(ValueError, match="Got 0 images"):
         show_images(np.zeros((0, 8, 8, 3), np.uint8))
+
+
+def test_seeds_are_drawn_as_their_mean_and_range():
+    runs = {"plain": [[1.0, 2.0, 6.0], [3.0, 4.0, 2.0]], "residual": [[0.0, 0.0, 1.0]]}
+    ax = plot_seeds(runs)
+    plain, residual = ax.lines
+    assert plain.get_ydata().tolist() == [2.0, 3.0, 4.0]
+    assert plain.get_xdata().tolist() == [1, 2, 3]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "plain (n = 2)",
+        "residual (n = 1)",
+    ]
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert corners.min(0).tolist() == [1.0, 1.0]
+    assert corners.max(0).tolist() == [3.0, 6.0]
+    assert residual.get_color() != plain.get_color()
+
+
+@pytest.mark.parametrize("runs", [[], [[1.0], [1.0, 2.0]]])
+def test_curves_that_do_not_go_together_are_refused(runs):
+    with pytest.raises(ValueError, match="'mine' have lengths"):
+        plot_seeds({"mine": runs})

@@ -1,44 +1,67 @@
 """Trains one network of the paper's CIFAR family and writes what was measured.
 
 python tools/train_cifar10.py --network residual --depth 20 --epochs 40
+torchrun --nproc-per-node 2 tools/train_cifar10.py --depth 56      (on several GPUs)
 
 Reads CIFAR-10 where COURSE_DATA says. Run it again after an interruption: it goes on
-from runs/<name>/last.pt. The test images are looked at once, at the end.
+from last.pt of its folder in runs/. The test images are looked at once, at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import OneCycleLR
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from course_utils.data.arrays import ImageSplits, Loaders  # noqa: E402
 from course_utils.data.cifar10 import load_cifar10  # noqa: E402
+from course_utils.distributed import device_of_rank, rank, share  # noqa: E402
 from course_utils.models import cifar_plain, cifar_resnet  # noqa: E402
 from course_utils.results import save_result  # noqa: E402
 from course_utils.session import start  # noqa: E402
 from course_utils.training import evaluate, train  # noqa: E402
 
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
+BATCH_SIZE = 128
+
+
+def make_loaders(splits: ImageSplits, seed: int, train_size: int) -> Loaders:
+    """Return this process's loaders: its part of the data where there are several."""
+    whole = splits.loaders(BATCH_SIZE, seed=seed + rank(), train_size=train_size)
+    if not dist.is_initialized():
+        return whole
+    return Loaders(
+        share(whole.train, train=True, seed=seed),
+        share(whole.val, train=False),
+        share(whole.test, train=False),
+    )
 
 
 def run(options: argparse.Namespace) -> Path:
     """Return the file with the measurements of the run that `options` describe."""
     session = start(seed=options.seed)
+    device = device_of_rank(session.device)
     splits = load_cifar10(session.data_dir)
     kind = "photos" if splits.is_photos else "sketches"
-    size = options.train_size or len(splits.train.labels)
-    name = f"cifar_{options.network}{options.depth}-{kind}-{size}-seed{options.seed}"
-    folder = session.run_dir(f"{options.study}/{name}")
-    loaders = splits.loaders(128, seed=options.seed, train_size=size)
-    model = NETWORKS[options.network](options.depth).to(session.device)
+    size = min(options.train_size or len(splits.train.labels), len(splits.train.labels))
+    name = f"{options.network}{options.depth}-{kind}-{size}-seed{options.seed}"
+    folder = session.runs_dir / options.study / name
+    loaders = make_loaders(splits, options.seed, size)
+    model = NETWORKS[options.network](options.depth).to(device)
+    model.to(memory_format=torch.channels_last)
+    if dist.is_initialized():
+        model = DistributedDataParallel(model)
     optimizer = torch.optim.SGD(
         model.parameters(), options.lr, 0.9, weight_decay=5e-4, nesterov=True
     )
@@ -58,34 +81,40 @@ def run(options: argparse.Namespace) -> Path:
         "network": options.network,
         "depth": options.depth,
         "data": f"{splits.name} {kind}",
+        "train_size": size,
         "seed": options.seed,
         "epochs": options.epochs,
+        "batch_size": BATCH_SIZE,
         "lr": options.lr,
-        "train_size": size,
         "val_accuracy": max(history.val_accuracy),
         "test_accuracy": test.accuracy,
         "minutes": sum(history.seconds) / 60,
         "threads": torch.get_num_threads(),
         "history": asdict(history),
     }
-    save_result(folder / "result.json", result, session.device)
-    print(
-        f"{name}: validation {max(history.val_accuracy):.2%}, test {test.accuracy:.2%}"
-    )
-    return folder / "result.json"
+    path = folder / "result.json"
+    if rank() == 0:
+        save_result(path, result, device)
+        print(f"{name}: test accuracy {test.accuracy:.2%}, measured in {path}")
+    return path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--study", default="pretrained", help="folder under runs/")
+    parser.add_argument("--study", default="pretrained", help="folder in runs/")
     parser.add_argument("--network", choices=NETWORKS, default="residual")
-    parser.add_argument("--depth", type=int, default=20)
+    parser.add_argument("--depth", type=int, default=20, help="6n + 2")
     parser.add_argument("--epochs", type=int, default=40)
-    parser.add_argument("--lr", type=float, default=0.2)
-    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
+    parser.add_argument("--train-size", type=int, help="images to fit; default all")
     parser.add_argument("--seed", type=int, default=0)
-    run(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    if "RANK" in os.environ:
+        dist.init_process_group()
+    run(options)
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
