@@ -1,6 +1,7 @@
 """What every test stands on: no variable of the course, a cache of its own."""
 
 import os
+from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from course_utils.data import cifar10
 from course_utils.data.cifar10 import CIFAR10_CLASSES
 
 matplotlib.use("Agg")
+DATA = os.environ.get("COURSE_DATA", "built-in")  # before it is cleared below
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +30,15 @@ def clean_environment(monkeypatch, shared_cache):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     yield
     plt.close("all")
+
+
+@pytest.fixture
+def photos():
+    """The reader's folder with CIFAR-10 photos, if COURSE_DATA names one, or None."""
+    folder = Path(DATA)
+    if any((folder / name).is_dir() for name in (cifar10.BATCHES, cifar10.FOLDERS)):
+        return folder
+    return None
 
 
 @pytest.fixture

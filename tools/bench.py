@@ -1,114 +1,133 @@
 """Measures speed as ratios, each from one interleaved run.
 
-python tools/bench.py    prints a table and writes build/bench.json
+python tools/bench.py                  every case: a table, and build/bench.json
+python tools/bench.py --only a b       some cases
+python tools/bench.py --repeats 15     more rounds than 7
 
 Machines are noisy, so two ways are timed in turn, A B A B …, and the ratio is taken
-pair by pair: what slows the machine slows both.
+pair by pair: what slows the machine slows both. The exit status is 1 where a goal is
+missed. What is timed stands in bench_ways.py, what is compared in bench_cases.py.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from bench_cases import CASES, Row
+from bench_ways import DEVICE
 
-from course_utils.data.arrays import ArrayDataset, whole_batch
 from course_utils.results import hardware_name
 
 OUTPUT = Path(__file__).resolve().parent.parent / "build" / "bench.json"
-REPEATS = 7
-MEAN, STD = (0.4911, 0.4821, 0.4466), (0.2451, 0.2426, 0.2603)
+REPEATS, FEWEST_REPEATS = 7, 5
+HEADS = (
+    "case",
+    "comparison",
+    "images/s",
+    "against, images/s",
+    "ratio (min to max)",
+    "goal",
+    "note",
+)
 
 
-def compare(ours: Callable[[], float], theirs: Callable[[], float]) -> dict[str, float]:
-    """Return median images per second of both, and the ratio pair by pair.
-
-    Args:
-        ours: Does some work and returns its images per second.
-        theirs: Likewise, the other way.
-    """
-    ours(), theirs()  # warm up
-    pairs = [(ours(), theirs()) for _ in range(REPEATS)]
-    ratios = [a / b for a, b in pairs]
-    return {
-        "ours_images_per_s": statistics.median(a for a, _ in pairs),
-        "theirs_images_per_s": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(ratios),
-        "ratio_min": min(ratios),
-        "ratio_max": max(ratios),
-        "repeats": REPEATS,
-    }
-
-
-class PerImage(Dataset):
-    """The usual way: one image at a time through torchvision's transforms."""
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels = images, labels
-        self.transform = v2.Compose(
-            [
-                v2.RandomCrop(32, padding=4),
-                v2.RandomHorizontalFlip(),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(MEAN, STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-        image = self.transform(Image.fromarray(self.images[index]))
-        return image, int(self.labels[index])
-
-
-def images_per_s(loader: DataLoader) -> float:
-    """Return how many images of `loader` are made ready in a second."""
-    began = time.perf_counter()
-    count = sum(len(labels) for _, labels in loader)
-    return count / (time.perf_counter() - began)
-
-
-def data_path() -> dict[str, float]:
-    """Return the speed of `ArrayDataset` against per-image transforms, one core."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (20_000, 32, 32, 3), dtype=np.uint8)
-    labels = rng.integers(0, 10, len(images))
-    arrays = ArrayDataset(images, labels, MEAN, STD, augment=True)
-    ours = DataLoader(arrays, 128, shuffle=True, collate_fn=whole_batch)
-    theirs = DataLoader(PerImage(images[:2000], labels), 128, shuffle=True)
-    return compare(lambda: images_per_s(ours), lambda: images_per_s(theirs))
-
-
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print a table, write the JSON; return the exit status."""
-    torch.set_num_threads(1)
-    found = {"data path: arrays against per-image transforms": data_path()}
-    print("| comparison | ours, images/s | theirs, images/s | ratio (min to max) |")
-    print("|---|---|---|---|")
-    for name, row in found.items():
-        print(
-            f"| {name} | {row['ours_images_per_s']:.0f} "
-            f"| {row['theirs_images_per_s']:.0f} | {row['ratio']:.1f} "
-            f"({row['ratio_min']:.1f} to {row['ratio_max']:.1f}) |"
-        )
-    machine = {
-        "hardware": hardware_name(torch.device("cpu")),
-        "torch": str(torch.__version__),
-    }
+    options = parse(arguments)
+    found: dict[str, list[Row]] = {}
+    for letter in sorted(set(options.only)):
+        print(f"Measuring ({letter}) …", file=sys.stderr, flush=True)
+        found[letter] = CASES[letter](options.repeats)
+    print(table(found))
     OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps({**machine, "comparisons": found}, indent=2) + "\n")
-    return 0
+    text = json.dumps(record(found, options.repeats), indent=2, ensure_ascii=False)
+    OUTPUT.write_text(text + "\n", encoding="utf-8")
+    missed = [
+        f"({letter}) {row.name}: {row.ratio:.3g}, wanted at least {row.goal:g}"
+        for letter, rows in found.items()
+        for row in rows
+        if row.missed
+    ]
+    if missed:
+        print(f"Goals missed: {'; '.join(missed)}.", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Return the options; end the program with a sentence where they do not fit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only", nargs="+", choices=CASES, default=list(CASES), metavar="CASE"
+    )
+    parser.add_argument("--repeats", type=int, default=REPEATS, metavar="ROUNDS")
+    options = parser.parse_args(arguments)
+    if options.repeats < FEWEST_REPEATS:
+        parser.exit(
+            2,
+            f"--repeats is {options.repeats}; give at least {FEWEST_REPEATS}, or the "
+            "median says little.\n",
+        )
+    return options
+
+
+def table(found: Mapping[str, Sequence[Row]]) -> str:
+    """Return the rows of each case as a Markdown table."""
+    lines = [HEADS, ("---",) * len(HEADS)]
+    lines += [cells(letter, row) for letter, rows in found.items() for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells(letter: str, row: Row) -> tuple[str, ...]:
+    """Return one line of the table."""
+    if not row.ours:
+        return (letter, row.name, "", "", "", "", row.note)
+    low, high = min(row.ratios), max(row.ratios)
+    return (
+        letter,
+        row.name,
+        f"{statistics.median(row.ours):.0f}",
+        f"{statistics.median(row.theirs):.0f}",
+        f"{row.ratio:.3g} ({low:.3g} to {high:.3g})",
+        "" if row.goal is None else f"at least {row.goal:g}",
+        row.note,
+    )
+
+
+def record(found: Mapping[str, Sequence[Row]], repeats: int) -> dict[str, Any]:
+    """Return the machine and every measurement, as plain data."""
+    return {
+        "hardware": hardware_name(DEVICE),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+        "repeats": repeats,
+        "rows": [
+            {"case": letter, **plain(row)}
+            for letter, rows in found.items()
+            for row in rows
+        ],
+    }
+
+
+def plain(row: Row) -> dict[str, Any]:
+    """Return a row as plain data; a comparison not measured has no numbers."""
+    result: dict[str, Any] = {"name": row.name, "goal": row.goal, "note": row.note}
+    if row.ours:
+        result |= {
+            "ours_images_per_s": list(row.ours),
+            "theirs_images_per_s": list(row.theirs),
+            "ratio": row.ratio,
+            "ratio_min": min(row.ratios),
+            "ratio_max": max(row.ratios),
+            "missed": row.missed,
+        }
+    return result
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from course_utils.pretrained import PRETRAINED, pretrained_path  # noqa: E402
 from course_utils.session import find_data_dir  # noqa: E402
 from course_utils.training import evaluate  # noqa: E402
 
+RESULTS = ROOT / "results"
 ABOUT = {
     "photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were stored "
     "again as JPEG; accuracies on the original, lossless images were not measured.",
@@ -97,10 +98,12 @@ def ship(run: Path) -> Path:
     model, loaders = load_model(path), splits.loaders(500)
     val, test = (evaluate(model, loader).accuracy for loader in loaders[1:])
     data = "built-in" if kind == "sketches" else "DIR"
+    whole = result["train_size"] == len(splits.train.labels)
+    fewer = "" if whole else f"--train-size {result['train_size']} "
     command = (
         f"COURSE_DATA={data} python tools/train_cifar10.py --network "
         f"{result['network']} --depth {result['depth']} --epochs {result['epochs']} "
-        f"--lr {result['lr']} --seed {result['seed']}"
+        f"--lr {result['lr']} {fewer}--seed {result['seed']}"
     )
     card = CARD.format(
         **result | {"data": ABOUT[kind]},
@@ -118,7 +121,7 @@ def ship(run: Path) -> Path:
     path.with_suffix(".md").write_text(card, "utf-8")
     measured = result | {"shipped_as": name, "val_accuracy": val, "test_accuracy": test}
     text = json.dumps(measured, indent=1) + "\n"
-    (ROOT / "results" / f"pretrained-{name}.json").write_text(text, "utf-8")
+    (RESULTS / f"pretrained-{name}.json").write_text(text, "utf-8")
     print(f"{name}: validation {val:.2%}, test {test:.2%}, {path.stat().st_size} bytes")
     return path
 

@@ -1,0 +1,168 @@
+"""The benchmark: ratios round by round, goals, and what it says of itself."""
+
+import json
+import sys
+
+import bench
+import bench_cases
+import bench_ways
+import pytest
+import torch
+from bench_cases import Row, interleave
+
+CPU = torch.device("cpu")
+
+
+class FakeWay:
+    """Returns the given speeds one after the other and notes that it was called."""
+
+    def __init__(self, name, speeds, log):
+        self.name, self.speeds, self.log = name, iter(speeds), log
+
+    def __call__(self):
+        self.log.append(self.name)
+        return next(self.speeds)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Return a function that runs the program on given rows, as its case "a"."""
+    monkeypatch.setattr(bench, "OUTPUT", tmp_path / "build" / "bench.json")
+
+    def run(rows, *arguments):
+        monkeypatch.setitem(bench.CASES, "a", lambda repeats: rows)
+        return bench.main(["--only", "a", *arguments])
+
+    return run
+
+
+def test_ways_take_turns_and_the_warm_up_does_not_count():
+    log = []
+    ours = FakeWay("A", [1, 10, 20], log)
+    theirs = FakeWay("B", [1, 5, 4], log)
+    assert interleave([ours, theirs], 2) == [[10, 20], [5, 4]]
+    assert "".join(log) == "AB" * 3
+
+
+def test_ratio_is_the_median_of_the_pairs():
+    # Ratios 2, 9, 1/2, 4, 3. The medians, 20 and 10, would give 2.
+    row = Row("fake", [20, 90, 5, 40, 3], [10, 10, 10, 10, 1])
+    assert row.ratios == [2, 9, 0.5, 4, 3]
+    assert row.ratio == 3
+    assert bench.cells("a", row)[2:5] == ("20", "10", "3 (0.5 to 9)")
+
+
+@pytest.mark.parametrize(
+    ("goal", "missed"), [(1.5, False), (1.51, True), (None, False)]
+)
+def test_goal_is_missed_below_it_only(goal, missed):
+    assert Row("fake", [3], [2], goal).missed is missed
+    assert not Row("not measured", goal=goal).missed
+
+
+def test_missed_goal_gives_status_1_and_its_name(run, capsys):
+    rows = [Row("slow one", [9] * 5, [10] * 5, 0.95), Row("fine", [2] * 5, [1] * 5, 2)]
+    assert run(rows) == 1
+    printed = capsys.readouterr()
+    last = printed.err.splitlines()[-1]
+    assert last == "Goals missed: (a) slow one: 0.9, wanted at least 0.95."
+    assert "| a | slow one | 9 | 10 | 0.9 (0.9 to 0.9) | at least 0.95 |  |" in (
+        printed.out.splitlines()
+    )
+
+
+def test_met_goals_give_status_0_and_the_json_holds_every_round(run, capsys):
+    assert run([Row("fine", [4, 6], [2, 2], 2)], "--repeats", "5") == 0
+    assert "missed" not in capsys.readouterr().err
+    written = json.loads(bench.OUTPUT.read_text(encoding="utf-8"))
+    assert written["repeats"] == 5
+    (row,) = written["rows"]
+    assert row["ours_images_per_s"] == [4, 6]
+    assert (row["ratio"], row["ratio_min"], row["ratio_max"]) == (2.5, 2, 3)
+
+
+def test_without_a_gpu_its_row_says_so(monkeypatch, run, capsys):
+    monkeypatch.setattr(bench_cases, "DEVICE", CPU)
+    assert run(bench_cases.share_of_gpu(5)) == 0
+    assert "not measured (no GPU)" in capsys.readouterr().out
+
+
+def test_without_a_compiler_its_row_says_so(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    (row,) = bench_cases.compiled(5)
+    assert row.note == "not measured (no C++ compiler)"
+    assert not row.ours
+
+
+def test_too_few_rounds_are_refused_in_one_sentence(capsys):
+    with pytest.raises(SystemExit) as refusal:
+        bench.main(["--repeats", "4"])
+    assert refusal.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("--repeats is 4; give at least 5")
+
+
+@pytest.mark.parametrize(
+    ("warm_up_s", "images_per_s", "ratio", "epochs"),
+    [
+        (100, 450, 2.0, 2),  # saves 50 of 100 seconds an epoch
+        (101, 450, 2.0, 3),
+        (0, 450, 2.0, 1),
+        (60, 450, 1.0, None),
+        (60, 450, 0.9, None),
+    ],
+)
+def test_compiling_pays_after_a_number_of_epochs(
+    warm_up_s, images_per_s, ratio, epochs
+):
+    assert bench_cases.epochs_to_pay(warm_up_s, images_per_s, ratio) == epochs
+
+
+def test_data_path_runs_and_gives_back_the_threads():
+    before = torch.get_num_threads()
+    (row,) = bench_cases.data_path(1, number=200)
+    assert torch.get_num_threads() == before
+    assert row.ours[0] > 0
+    assert row.theirs[0] > 0
+
+
+def test_ways_train_the_images_they_count(monkeypatch):
+    counted = []
+    monkeypatch.setattr(
+        bench_ways, "timed", lambda number, work: (counted.append(number), work())
+    )
+    settings = {}
+    monkeypatch.setattr(
+        bench_ways, "train", lambda *a, **options: settings.update(options)
+    )
+    bench_ways.training(bench_ways.array_loader(32, 16), device=CPU, amp=False)()
+    assert settings["amp"] is False
+    assert settings["num_epochs"] == 1
+    bench_ways.plain_training(bench_ways.per_image_loader(8), CPU)()
+    bench_ways.steps_alone(16, 8, device=CPU)()
+    assert counted == [32, 8, 16]
+
+
+def test_train_is_called_with_what_it_takes():
+    loader = bench_ways.array_loader(16, 8)
+    assert bench_ways.training(loader, val_size=8, device=CPU)() > 0
+
+
+def test_operations_of_a_network_are_counted_both_ways():
+    # Forward 2 * 4 * 3 * 9 * 32 * 32; backward once more: images need no gradient.
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1, bias=False), torch.nn.Flatten()
+    )
+    assert bench_ways.flops_per_image(model) == 2 * 2 * 4 * 3 * 9 * 32 * 32
+
+
+def test_share_of_the_matrix_rate_is_taken_in_images():
+    products = bench_ways.matrix_products(8, flops=10, device=CPU)
+    assert products() > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_of_a_new_process_is_a_number_of_its_own():
+    note = bench_cases.memory_note(8)
+    assert note.startswith("peak memory ")
+    assert note.endswith(" MiB above the start")

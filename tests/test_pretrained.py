@@ -1,0 +1,77 @@
+"""The weights that ship: small, whole, and as good as their cards say."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from course_utils.checkpoint import load_checkpoint
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.pretrained import PRETRAINED, load_pretrained, pretrained_path
+from course_utils.training import evaluate
+
+RESULTS = Path(__file__).parents[1] / "results"
+EVERY = pytest.mark.parametrize("name", PRETRAINED)
+
+
+def card_accuracies(name):
+    card = pretrained_path(name).with_suffix(".md").read_text("utf-8")
+    found = re.findall(r"\| (validation|test) accuracy \| ([\d.]+)% \|", card)
+    return {split: float(value) / 100 for split, value in found}
+
+
+@EVERY
+def test_the_file_is_small_and_in_half_precision(name):
+    path = pretrained_path(name)
+    assert path.stat().st_size < 700_000
+    kinds = {value.dtype for value in load_checkpoint(path)["model"].values()}
+    assert kinds == {torch.float16, torch.int64}  # int64: BatchNorm's batch counter
+
+
+@EVERY
+def test_it_is_the_network_that_its_name_says(name):
+    model = load_pretrained(name)
+    network, _ = PRETRAINED[name]
+    assert not model.training
+    assert model.architecture["depth"] == 20
+    shortcut = {"residual": "A", "plain": None}[network]
+    assert model.architecture["family"] == "CifarResNet"
+    assert model.architecture["shortcut"] == shortcut
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+@EVERY
+def test_the_card_says_what_was_measured(name):
+    measured = json.loads((RESULTS / f"pretrained-{name}.json").read_text("utf-8"))
+    said = card_accuracies(name)
+    for split in ("validation", "test"):
+        exact = measured[f"{split[:3] if split == 'validation' else split}_accuracy"]
+        assert said[split] == pytest.approx(exact, abs=5e-5)
+    assert measured["shipped_as"] == name
+    assert len(measured["history"]["val_loss"]) == measured["epochs"]
+
+
+@EVERY
+def test_it_reproduces_its_cards_accuracy(name, photos):
+    _, kind = PRETRAINED[name]
+    if kind == "photos" and photos is None:
+        pytest.skip("COURSE_DATA names no CIFAR-10 photos")
+    splits = load_cifar10(photos if kind == "photos" else None)
+    loaders = splits.loaders(500)
+    model, said = load_pretrained(name), card_accuracies(name)
+    data = load_checkpoint(pretrained_path(name))["data"]
+    assert data["mean"] == pytest.approx(splits.mean)
+    assert data["std"] == pytest.approx(splits.std)
+    assert tuple(data["classes"]) == splits.classes
+    # machines round differently: a few of thousands of images may change sides
+    for split, loader in (("validation", loaders.val), ("test", loaders.test)):
+        accuracy = evaluate(model, loader).accuracy
+        assert accuracy == pytest.approx(said[split], abs=0.002), split
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="no pretrained network 'imagenet'; choose"):
+        load_pretrained("imagenet")

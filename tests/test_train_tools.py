@@ -1,0 +1,104 @@
+"""The programs behind the recorded runs, on a few images."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ship_weights
+import torch
+import train_cifar10
+from small_training import same_state
+
+from course_utils.checkpoint import load_checkpoint, load_model
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.training import evaluate
+
+ROOT = Path(__file__).parents[1]
+FEW = ["--depth", "8", "--epochs", "1", "--train-size", "256"]
+
+
+@pytest.fixture
+def runs(monkeypatch, tmp_path):
+    monkeypatch.setenv("COURSE_DATA", "built-in")
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def test_a_run_is_measured_and_not_repeated(runs, capsys):
+    train_cifar10.main([*FEW, "--study", "try", "--network", "plain"])
+    folder = runs / "try" / "plain8-sketches-256-seed0"
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    assert (result["network"], result["depth"], result["train_size"]) == (
+        "plain",
+        8,
+        256,
+    )
+    assert result["data"] == "CIFAR-10 sketches"
+    test = load_cifar10(None).loaders(500).test
+    model = load_model(folder / "best.pt")
+    assert evaluate(model, test).accuracy == pytest.approx(
+        result["test_accuracy"], abs=0.001
+    )
+    assert "Epoch" in capsys.readouterr().out
+    train_cifar10.main([*FEW, "--study", "try", "--network", "plain"])
+    assert "Epoch" not in capsys.readouterr().out
+
+
+def test_what_is_shipped_is_the_best_network_in_half_precision(
+    runs, monkeypatch, tmp_path, capsys
+):
+    train_cifar10.main(FEW)
+    (folder,) = (runs / "pretrained").iterdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(ship_weights, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(ship_weights, "pretrained_path", lambda n: tmp_path / f"{n}.pt")
+    ship_weights.main([str(folder)])
+    stored = load_checkpoint(tmp_path / "sketches.pt")
+    best = load_checkpoint(folder / "best.pt")
+    assert stored["architecture"] == best["architecture"]
+    assert stored["data"] == best["data"]
+    halves = {
+        k: v.half() if v.is_floating_point() else v for k, v in best["model"].items()
+    }
+    assert same_state(dict(stored["model"]), halves)
+    measured = json.loads((tmp_path / "results/pretrained-sketches.json").read_text())
+    test = load_cifar10(None).loaders(500).test
+    accuracy = evaluate(load_model(tmp_path / "sketches.pt"), test).accuracy
+    assert measured["test_accuracy"] == accuracy
+    card = (tmp_path / "sketches.md").read_text("utf-8")
+    assert f"| test accuracy | {accuracy:.2%} |" in card
+    assert "--network residual --depth 8 --epochs 1 --lr 0.2 --train-size 256" in card
+
+
+def test_photos_are_not_shipped_with_sketches_numbers(runs):
+    train_cifar10.main(FEW)
+    (folder,) = (runs / "pretrained").iterdir()
+    text = (folder / "result.json").read_text("utf-8")
+    (folder / "result.json").write_text(text.replace("CIFAR-10 sketches", "C photos"))
+    with pytest.raises(SystemExit, match="needs photos: set COURSE_DATA to them"):
+        ship_weights.ship(folder)
+
+
+def test_two_processes_under_torchrun_make_one_run(runs, shared_cache):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = ROOT / "tools" / "train_cifar10.py"
+    done = subprocess.run(
+        [sys.executable, *launcher, program, *FEW],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Epoch [") == 1
+    (folder,) = (runs / "pretrained").iterdir()
+    last = load_checkpoint(folder / "last.pt")
+    assert len(last["random"]) == 2
+    test = load_cifar10(None).loaders(500).test
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    accuracy = evaluate(load_model(folder / "best.pt"), test).accuracy
+    assert result["test_accuracy"] == pytest.approx(accuracy, abs=0.001)
+    assert all(torch.isfinite(value).all() for value in last["model"].values())

@@ -1,0 +1,235 @@
+"""What the benchmark times: several ways to do the same work, as functions.
+
+A way does its work once and returns how many images a second that made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.optim import SGD
+from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import transforms
+
+from course_utils.data.arrays import ArrayDataset, whole_batch
+from course_utils.models import cifar_resnet
+from course_utils.precision import Amp, MixedPrecision
+from course_utils.training import train
+
+Way = Callable[[], float]
+MEAN, STD = (0.4911, 0.4821, 0.4466), (0.2451, 0.2426, 0.2603)
+BATCH_SIZE = 128
+VAL_SIZE = 8  # images; `train` validates, the plain loop does not
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class PerImage(Dataset):
+    """The usual way: one Pillow image at a time through torchvision's transforms.
+
+    `ToTensor` is what the textbooks use; torchvision's newer v2 is slower here.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = self.transform(Image.fromarray(self.images[index]))
+        return image, int(self.labels[index])
+
+
+def random_data(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return `number` images of noise, uint8 (N, 32, 32, 3), and labels 0 to 9."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (number, 32, 32, 3), dtype=np.uint8)
+    return images, rng.integers(0, 10, number)
+
+
+def array_loader(number: int, batch_size: int = BATCH_SIZE) -> DataLoader:
+    """Return the course's loader of `number` images, augmented by whole batches."""
+    data = ArrayDataset(*random_data(number), MEAN, STD, augment=True)
+    return DataLoader(data, batch_size, shuffle=True, collate_fn=whole_batch)
+
+
+def per_image_loader(number: int, num_workers: int = 0) -> DataLoader:
+    """Return the usual loader; workers, if any, stay alive between epochs."""
+    return DataLoader(
+        PerImage(*random_data(number)),
+        BATCH_SIZE,
+        shuffle=True,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def optimizer_of(model: nn.Module) -> SGD:
+    """Return what every way changes the weights of `model` with."""
+    return SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+
+
+def timed(number: int, work: Callable[[], object]) -> float:
+    """Return images a second of `work`, which deals with `number` of them."""
+    began = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return number / (time.perf_counter() - began)
+
+
+def loading(loader: DataLoader) -> Way:
+    """Return a way that only makes every batch of `loader`."""
+    return lambda: timed(len(loader.dataset), lambda: list(map(len, loader)))
+
+
+def training(
+    loader: DataLoader,
+    *,
+    val_size: int = VAL_SIZE,
+    device: torch.device = DEVICE,
+    **options: Any,
+) -> Way:
+    """Return a way that calls `train` for one epoch of `loader`.
+
+    All that the call does counts, also the validation on `val_size` images.
+
+    Args:
+        loader: The training images.
+        val_size: Images to validate on; not counted as images trained on.
+        device: Where to train.
+        options: Passed on to `train`.
+    """
+    model = cifar_resnet(20).to(device)
+    optimizer = optimizer_of(model)
+    val_loader = array_loader(val_size)
+
+    def epoch() -> None:
+        train(
+            model,
+            loader,
+            val_loader,
+            num_epochs=1,
+            optimizer=optimizer,
+            progress=False,
+            **options,
+        )
+
+    return lambda: timed(len(loader.dataset), epoch)
+
+
+def plain_training(loader: DataLoader, device: torch.device = DEVICE) -> Way:
+    """Return a way that trains for one epoch with the loop of the textbooks."""
+    model = cifar_resnet(20).to(device)
+    optimizer = optimizer_of(model)
+
+    def epoch() -> None:
+        model.train()
+        for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(images), labels)
+            loss.backward()
+            optimizer.step()
+
+    return lambda: timed(len(loader.dataset), epoch)
+
+
+def steps_alone(
+    number: int,
+    batch_size: int = BATCH_SIZE,
+    *,
+    device: torch.device = DEVICE,
+    amp: Amp = "auto",
+    model: nn.Module | None = None,
+) -> Way:
+    """Return a way that repeats the steps of `train` on one batch, nothing else.
+
+    Args:
+        number: Images to count; the steps are ``number // batch_size``.
+        batch_size: Images a step.
+        device: Where to train.
+        amp: As in `train`.
+        model: The network; default a ResNet-20.
+    """
+    model = model or cifar_resnet(20)
+    model = model.to(device, memory_format=torch.channels_last)
+    optimizer = optimizer_of(model)
+    precision = MixedPrecision(device, amp)
+    images = torch.randn(batch_size, 3, 32, 32, device=device)
+    images = images.to(memory_format=torch.channels_last)
+    labels = torch.randint(10, (batch_size,), device=device)
+
+    def steps() -> None:
+        model.train()
+        for _ in range(number // batch_size):
+            with precision.autocast():
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), labels)
+            precision.step(loss, model, optimizer)
+
+    return lambda: timed(number, steps)
+
+
+def matrix_products(side: int, flops: int, device: torch.device = DEVICE) -> Way:
+    """Return a way that multiplies bfloat16 matrices, `flops` operations an image."""
+    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+
+    def products() -> None:
+        for _ in range(20):
+            matrix @ matrix
+
+    return lambda: timed(1, products) * 20 * 2 * side**3 / flops
+
+
+def flops_per_image(model: nn.Module) -> int:
+    """Return the operations of forward and backward pass on one 32x32 image."""
+    device = next(model.parameters()).device
+    images = torch.randn(2, 3, 32, 32, device=device)
+    with FlopCounterMode(display=False) as counter:
+        F.cross_entropy(model(images), torch.tensor([0, 1], device=device)).backward()
+    model.zero_grad()
+    return counter.get_total_flops() // len(images)
+
+
+def peak_memory_mib(batch_size: int, device: torch.device = DEVICE) -> float | None:
+    """Return the memory that three training steps take; None where unknown.
+
+    On a GPU, what tensors take; on a CPU, by how much the process grew, so it has to be
+    a new one.
+    """
+    way = steps_alone(3 * batch_size, batch_size, device=device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        way()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return None
+
+    def kib(name: str) -> int:
+        lines = status.read_text("utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+    before = kib("VmRSS")
+    way()
+    # not getrusage's ru_maxrss: that starts at the size of the parent process
+    return (kib("VmHWM") - before) / 2**10
