@@ -3,7 +3,8 @@
 #   make lab         JupyterLab on your own copy of the lessons, in my_course/
 #   make test        every test, and every notebook
 #   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
-#   make bench       measure the data path
+#   make bench       measure the speed of training, as ratios; some minutes
+#   make results-03  record lesson 03's runs, three seeds, on the data of COURSE_DATA
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
 
@@ -15,7 +16,7 @@ PY := .venv/bin/python
 export TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course lab test notebooks bench clean
+.PHONY: help setup course lab test notebooks bench results-03 clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -40,6 +41,10 @@ notebooks: setup
 
 bench: setup
 	@$(PY) tools/bench.py
+
+results-03: setup
+	@$(PY) tools/record_lesson_03.py
+	@$(PY) tools/update_readme.py
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .coverage* *.egg-info

@@ -10,26 +10,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from course_utils.checkpoint import (  # noqa: E402
+from course_utils.checkpoint import (
     load_checkpoint,
     load_model,
     save_checkpoint,
 )
-from course_utils.data.cifar10 import load_cifar10  # noqa: E402
-from course_utils.pretrained import PRETRAINED, pretrained_path  # noqa: E402
-from course_utils.session import find_data_dir  # noqa: E402
-from course_utils.training import evaluate  # noqa: E402
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.pretrained import PRETRAINED, pretrained_path
+from course_utils.session import find_data_dir
+from course_utils.training import evaluate
 
-RESULTS = ROOT / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 ABOUT = {
     "photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were stored "
     "again as JPEG; accuracies on the original, lossless images were not measured.",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,16 +20,13 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import OneCycleLR
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from course_utils.data.arrays import ImageSplits, Loaders  # noqa: E402
-from course_utils.data.cifar10 import load_cifar10  # noqa: E402
-from course_utils.distributed import device_of_rank, rank, share  # noqa: E402
-from course_utils.models import cifar_plain, cifar_resnet  # noqa: E402
-from course_utils.results import save_result  # noqa: E402
-from course_utils.session import start  # noqa: E402
-from course_utils.training import evaluate, train  # noqa: E402
+from course_utils.data.arrays import ImageSplits, Loaders
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.distributed import device_of_rank, rank, share
+from course_utils.models import cifar_plain, cifar_resnet
+from course_utils.results import save_result
+from course_utils.session import start
+from course_utils.training import evaluate, train
 
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
 BATCH_SIZE = 128

@@ -1,0 +1,38 @@
+"""The tables of the README are those of results/."""
+
+import json
+
+import update_readme
+from update_readme import README, TABLES, degradation, filled
+
+
+def test_every_table_is_that_of_the_recorded_runs():
+    text = README.read_text("utf-8")
+    assert text == filled(text), "run: python tools/update_readme.py"
+    assert {f"<!-- measured: {name} -->" in text for name in TABLES} == {True}
+
+
+def test_a_table_is_filled_and_the_text_around_it_stays(monkeypatch, tmp_path):
+    monkeypatch.setitem(update_readme.TABLES, "weights", lambda folder: "| new |")
+    before = "a\n<!-- measured: weights -->\n| old |\n<!-- end -->\nb\n"
+    after = "a\n<!-- measured: weights -->\n| new |\n<!-- end -->\nb\n"
+    assert filled(before, tmp_path) == after
+
+
+def test_runs_of_one_kind_share_a_row(tmp_path):
+    for seed, loss in ((0, 0.5), (1, 0.7)):
+        run = {
+            "network": "plain",
+            "depth": 8,
+            "data": "CIFAR-10 photos",
+            "train_size": 100,
+            "epochs": 2,
+            "test_accuracy": 0.4 + seed / 10,
+            "history": {"train_loss": [9.0, loss]},
+        }
+        (tmp_path / f"degradation-{seed}.json").write_text(json.dumps(run))
+    row = degradation(tmp_path).splitlines()[-1]
+    assert row == (
+        "| CIFAR-10 photos, 100 images, 2 epochs | plain 8 | 2 "
+        "| 0.60 (0.50 to 0.70) | 45.0% (40.0% to 50.0%) |"
+    )

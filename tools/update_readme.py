@@ -1,0 +1,124 @@
+"""Fills the tables of README.md from the measured runs in results/.
+
+python tools/update_readme.py
+
+A table stands between the lines <!-- measured: NAME --> and <!-- end -->.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_utils.files import write_atomically
+from course_utils.results import Result, load_results, results_table
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+EXPECTED = [
+    {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "two CPU cores"},
+    {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
+]
+
+
+def spread(values: Sequence[float], form: str) -> str:
+    """Return the mean of `values`, and their range where there are several."""
+    mean = format(sum(values) / len(values), form)
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):{form}} to {max(values):{form}})"
+
+
+def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def lesson_03(folder: Path) -> str:
+    """Return the table of lesson 03's runs."""
+    return results_table(load_results("03_cifar10_training", folder), EXPECTED)
+
+
+def weights(folder: Path) -> str:
+    """Return the table of the networks that ship."""
+    rows = [
+        (
+            f"`{run['shipped_as']}`",
+            run["data"],
+            str(run["epochs"]),
+            f"{run['minutes']:.0f}",
+            f"{run['val_accuracy']:.2%}",
+            f"{run['test_accuracy']:.2%}",
+        )
+        for run in load_results("pretrained", folder)
+    ]
+    heads = ("name", "data", "epochs", "minutes", "validation", "test accuracy")
+    return markdown(heads, rows)
+
+
+def degradation(folder: Path) -> str:
+    """Return the table of plain against residual networks, by depth."""
+    groups: dict[tuple, list[Result]] = {}
+    for run in load_results("degradation", folder):
+        key = run["data"], run["epochs"], run["train_size"], run["depth"]
+        groups.setdefault((*key, run["network"]), []).append(run)
+    rows = [
+        (
+            f"{data}, {size} images, {epochs} epochs",
+            f"{network} {depth}",
+            str(len(runs)),
+            spread([run["history"]["train_loss"][-1] for run in runs], ".2f"),
+            spread([run["test_accuracy"] for run in runs], ".1%"),
+        )
+        for (data, epochs, size, depth, network), runs in sorted(groups.items())
+    ]
+    heads = ("data", "network", "seeds", "training loss at the end", "test accuracy")
+    return markdown(heads, rows)
+
+
+def bench(folder: Path) -> str:
+    """Return the table of the recorded benchmark."""
+    record = json.loads((folder / "bench.json").read_text("utf-8"))
+    rows = [
+        (
+            f"({row['case']}) {row['name']}",
+            f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
+            if "ratio" in row
+            else "",
+            row["note"],
+        )
+        for row in record["rows"]
+    ]
+    return markdown(("comparison", "ratio (range)", "note"), rows)
+
+
+TABLES = {
+    "lesson 03": lesson_03,
+    "weights": weights,
+    "degradation": degradation,
+    "bench": bench,
+}
+
+
+def filled(text: str, folder: Path = ROOT / "results") -> str:
+    """Return `text` with each of its tables made anew from the files in `folder`."""
+
+    def fill(found: re.Match) -> str:
+        return f"{found[1]}\n{TABLES[found[2]](folder)}\n{found[3]}"
+
+    return re.sub(
+        r"(<!-- measured: (.+?) -->).*?(<!-- end -->)", fill, text, flags=re.S
+    )
+
+
+def main() -> None:
+    """Fill the tables."""
+    text = filled(README.read_text("utf-8"))
+    write_atomically(README, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+if __name__ == "__main__":
+    main()
