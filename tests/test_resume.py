@@ -1,7 +1,7 @@
 """Runs that are killed, interrupted or spoilt, and what goes on from them."""
 
 import math
-import multiprocessing.forkserver
+import multiprocessing
 import os
 import random
 import signal
@@ -44,12 +44,14 @@ def straight(tmp_path_factory):
 @pytest.fixture(scope="module")
 def processes():
     """Starts processes that have PyTorch loaded already: many, in little time."""
+    from multiprocessing import forkserver  # not on Windows
+
     context = multiprocessing.get_context("forkserver")
     # an optimizer imports the second: slowly
     context.set_forkserver_preload(["small_training", "torch._dynamo"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        multiprocessing.forkserver.ensure_running()
+        forkserver.ensure_running()
     return context
 
 

@@ -27,7 +27,7 @@ def runs(monkeypatch, tmp_path):
     return tmp_path / "runs"
 
 
-def test_a_run_is_measured_and_not_repeated(runs, capsys):
+def test_a_run_is_measured_and_not_repeated(runs, capsys, monkeypatch, tmp_path):
     train_cifar10.main([*FEW, "--study", "try", "--network", "plain"])
     folder = runs / "try" / "plain8-sketches-256-seed0"
     result = json.loads((folder / "result.json").read_text("utf-8"))
@@ -43,8 +43,11 @@ def test_a_run_is_measured_and_not_repeated(runs, capsys):
         result["test_accuracy"], abs=0.001
     )
     assert "Epoch" in capsys.readouterr().out
-    train_cifar10.main([*FEW, "--study", "try", "--network", "plain"])
+    monkeypatch.setattr(train_cifar10, "RESULTS", tmp_path)
+    train_cifar10.main([*FEW, "--study", "try", "--network", "plain", "--record"])
     assert "Epoch" not in capsys.readouterr().out
+    recorded = tmp_path / "try-plain8-sketches-256-seed0.json"
+    assert recorded.read_bytes() == (folder / "result.json").read_bytes()
 
 
 def test_what_is_shipped_is_the_best_network_in_half_precision(

@@ -28,6 +28,7 @@ from course_utils.results import save_result
 from course_utils.session import start
 from course_utils.training import evaluate, train
 
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
 BATCH_SIZE = 128
 
@@ -91,6 +92,8 @@ def run(options: argparse.Namespace) -> Path:
     path = folder / "result.json"
     if rank() == 0:
         save_result(path, result, device)
+        if options.record:
+            save_result(RESULTS / f"{options.study}-{name}.json", result, device)
         print(f"{name}: test accuracy {test.accuracy:.2%}, measured in {path}")
     return path
 
@@ -105,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
     parser.add_argument("--train-size", type=int, help="images to fit; default all")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", action="store_true", help="also into results/")
     options = parser.parse_args(arguments)
     if "RANK" in os.environ:
         dist.init_process_group()
