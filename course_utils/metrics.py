@@ -1,6 +1,59 @@
-"""How good the predictions are."""
+"""How good the predictions are: over all images, and class by class."""
 
-from torch import Tensor
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from course_utils import guards
+
+
+@torch.no_grad()
+def collect_logits(
+    model: nn.Module, loader: DataLoader, *, progress: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the logits and labels of all images, computed in evaluation mode.
+
+    Every part of the model is back in its own mode afterwards. Of a batch, nothing but
+    its logits and labels is kept.
+
+    Args:
+        model: Maps images (B, C, H, W) to logits (B, num_classes).
+        loader: Yields images and int64 labels (B,); the last batch may be short.
+        progress: Whether to show a progress bar; TQDM_DISABLE=1 hides it.
+
+    Returns:
+        Logits float32 (N, num_classes) and labels int64 (N,), in the loader's order,
+        on the CPU.
+
+    Raises:
+        ValueError: If the loader is empty, a label is outside the classes, or the
+            model's outputs are not one logit a class.
+
+    Taught in: lesson 04, "Collect once, compute everything".
+    """
+    guards.refuse_empty(loader)
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    # in a notebook tqdm does not look at the variable itself
+    hidden = not progress or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
+    modes = [(part, part.training) for part in model.modules()]
+    all_logits, all_labels = [], []  # logits stay on the device: no wait at each batch
+    model.eval()
+    try:
+        bar = tqdm(iter(loader), "evaluate", len(loader), leave=False, disable=hidden)
+        for images, labels in bar:
+            logits = model(images.to(device, non_blocking=True)).float()
+            refuse_misfits(logits, labels)
+            all_logits.append(logits)
+            all_labels.append(labels)
+    finally:
+        for part, was_training in modes:
+            part.training = was_training
+    return torch.cat(all_logits).cpu(), torch.cat(all_labels).cpu()
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -14,13 +67,163 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
         A fraction between 0 and 1.
 
     Raises:
-        ValueError: If there is no image, or the shapes do not fit.
+        ValueError: If there is no image, or one class only, or the shapes do not fit.
 
     Taught in: lesson 03, "One epoch by hand".
     """
+    _refuse_shapes(logits, labels)
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def top_k_accuracy(logits: Tensor, labels: Tensor, k: int) -> float:
+    """Return the share of images whose right class has one of the k highest logits.
+
+    Args:
+        logits: float (N, num_classes); probabilities serve as well.
+        labels: int64 (N,), 0 to num_classes - 1.
+        k: From 1 (the accuracy) to num_classes (always 1.0).
+
+    Returns:
+        A fraction between 0 and 1. Of equal logits the first class ranks highest.
+
+    Raises:
+        ValueError: If `k` or a label is out of range, or the shapes do not fit.
+
+    Source: Russakovsky et al. 2015 (arXiv 1409.0575), section 4.1, for k = 5.
+    Taught in: lesson 04, "One number for all".
+    """
+    refuse_misfits(logits, labels)
+    if not 1 <= k <= logits.shape[1]:
+        raise ValueError(
+            f"k is {k}, but there are {logits.shape[1]} classes; give a number from 1 "
+            f"to {logits.shape[1]}."
+        )
+    # topk would break ties either way; a stable sort breaks them as argmax does
+    top = logits.argsort(dim=1, descending=True, stable=True)[:, :k]  # (N, k)
+    return (top == labels[:, None]).any(1).float().mean().item()
+
+
+class PerClass(NamedTuple):
+    """For each class: accuracy (NaN without an example), hits, images; each (C,)."""
+
+    accuracy: Tensor
+    correct: Tensor
+    count: Tensor
+
+
+def per_class_accuracy(logits: Tensor, labels: Tensor) -> PerClass:
+    """Return, for each class, the share of its images that are predicted right.
+
+    Args:
+        logits: float (N, num_classes); probabilities serve as well.
+        labels: int64 (N,), 0 to num_classes - 1.
+
+    Returns:
+        Accuracy float32, hits and images int64, each (num_classes,). The accuracy of a
+        class without an example is NaN.
+
+    Raises:
+        ValueError: If a label is outside the classes, or the shapes do not fit.
+
+    Taught in: lesson 04, "Class by class".
+    """
+    refuse_misfits(logits, labels)
+    num_classes = logits.shape[1]
+    hits = labels[logits.argmax(1) == labels]
+    correct = torch.bincount(hits, minlength=num_classes)
+    count = torch.bincount(labels, minlength=num_classes)
+    return PerClass(correct / count, correct, count)
+
+
+def format_per_class(class_names: Sequence[str], accuracies: Sequence[float]) -> str:
+    """Return one line a class, such as ``Accuracy of      cat : 58.70 %``.
+
+    Args:
+        class_names: One name for each class.
+        accuracies: One fraction for each class; NaN where there is no example.
+
+    Raises:
+        ValueError: If there is not one name for each accuracy.
+
+    Taught in: lesson 04, "Class by class".
+    """
+    refuse_names(class_names, len(accuracies))
+    width = max(8, *map(len, class_names))
+    lines = []
+    for name, value in zip(class_names, accuracies, strict=True):
+        shown = "no example" if value != value else f"{100 * value:5.2f} %"
+        lines.append(f"Accuracy of {name:>{width}} : {shown}")
+    return "\n".join(lines)
+
+
+def most_confident_mistakes(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Return the indices of the wrong predictions, the most confident first.
+
+    Args:
+        logits: float (N, num_classes).
+        labels: int64 (N,), 0 to num_classes - 1.
+        count: How many to return; fewer where there are fewer mistakes.
+
+    Returns:
+        int64, at most (count,).
+
+    Raises:
+        ValueError: If `count` is below 1, a label is outside the classes, or the shapes
+            do not fit.
+
+    Taught in: lesson 04, "Confidently wrong".
+    """
+    return _by_confidence(logits, labels, count, right=False)
+
+
+def least_confident_hits(logits: Tensor, labels: Tensor, count: int) -> Tensor:
+    """Return the indices of the right predictions, the least confident first.
+
+    Args, returns and raises as `most_confident_mistakes`.
+
+    Taught in: lesson 04, "Confidently wrong".
+    """
+    return _by_confidence(logits, labels, count, right=True)
+
+
+def _by_confidence(logits: Tensor, labels: Tensor, count: int, right: bool) -> Tensor:
+    refuse_misfits(logits, labels)
+    guards.refuse_below_one(count, "count")
+    # in 64 bits: in 32, many a confidence would round to 1
+    confidences, predictions = logits.double().softmax(1).max(1)
+    chosen = torch.nonzero((predictions == labels) == right).flatten()
+    order = confidences[chosen].argsort(descending=not right, stable=True)
+    return chosen[order[:count]]
+
+
+def refuse_one_class(num_classes: int) -> None:
+    """Raise if there is no choice between classes."""
+    if num_classes < 2:
+        raise ValueError(
+            f"There is {num_classes} class to choose from, so every prediction is the "
+            "same; expected at least 2 (two logits for a yes or no)."
+        )
+
+
+def refuse_misfits(logits: Tensor, labels: Tensor) -> None:
+    """Raise if logits and labels do not go together, or there are none."""
+    _refuse_shapes(logits, labels)
+    guards.refuse_labels(labels, logits)
+
+
+def refuse_names(class_names: Sequence[str], num_classes: int) -> None:
+    """Raise if there is not one name for each class."""
+    if len(class_names) != num_classes:
+        raise ValueError(
+            f"Got {len(class_names)} class names for {num_classes} classes; give one "
+            "name for each."
+        )
+
+
+def _refuse_shapes(logits: Tensor, labels: Tensor) -> None:
     if logits.ndim != 2 or labels.shape != logits.shape[:1] or not len(labels):
         raise ValueError(
             f"logits has shape {tuple(logits.shape)}, labels {tuple(labels.shape)}; "
             "expected (B, num_classes) and (B,) with at least one image."
         )
-    return (logits.argmax(1) == labels).float().mean().item()
+    refuse_one_class(logits.shape[1])

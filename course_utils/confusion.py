@@ -1,0 +1,127 @@
+"""What is taken for what: the confusion matrix, and what is read off it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from course_utils import guards
+from course_utils.metrics import refuse_names, refuse_one_class
+
+
+def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:
+    """Return how many images of each class (row) got each prediction (column).
+
+    Args:
+        labels: int64 (N,), 0 to num_classes - 1.
+        predictions: int64 (N,), likewise; from logits: ``logits.argmax(1)``.
+        num_classes: At least 2.
+
+    Returns:
+        Counts int64 (num_classes, num_classes).
+
+    Raises:
+        ValueError: If there is no image, one class only, a label or a prediction
+            outside the classes, or not one prediction for each label.
+
+    Taught in: lesson 04, "What is taken for what".
+    """
+    if labels.ndim != 1 or labels.shape != predictions.shape or not len(labels):
+        raise ValueError(
+            f"labels has shape {tuple(labels.shape)}, predictions "
+            f"{tuple(predictions.shape)}; expected (N,) twice, with at least one image."
+        )
+    refuse_one_class(num_classes)
+    for name, values in (("labels", labels), ("predictions", predictions)):
+        if values.min() < 0 or values.max() >= num_classes:
+            raise ValueError(
+                f"{name} go from {values.min()} to {values.max()}, expected 0 to "
+                f"{num_classes - 1}; give num_classes to match the data."
+            )
+    cells = labels * num_classes + predictions
+    counts = torch.bincount(cells, minlength=num_classes**2)
+    return counts.view(num_classes, num_classes)
+
+
+def normalise_rows(matrix: Tensor) -> Tensor:
+    """Return each row of a confusion matrix as shares of that class's images.
+
+    The diagonal then holds the per-class accuracies. The row of a class without an
+    example is NaN.
+
+    Args:
+        matrix: Counts (num_classes, num_classes), rows are true classes.
+
+    Returns:
+        float32 (num_classes, num_classes).
+
+    Taught in: lesson 04, "What is taken for what".
+    """
+    return matrix / matrix.sum(1, keepdim=True)
+
+
+class Confusion(NamedTuple):
+    """How many images of one class were taken for another."""
+
+    true: str
+    predicted: str
+    count: int
+
+
+def most_confused(
+    matrix: Tensor, class_names: Sequence[str], count: int = 5
+) -> list[Confusion]:
+    """Return the most frequent mistakes, the most frequent first.
+
+    Args:
+        matrix: Counts (num_classes, num_classes), rows are true classes.
+        class_names: One name for each class.
+        count: How many to return; fewer where there are fewer kinds of mistakes.
+
+    Raises:
+        ValueError: If there is not one name for each class, or `count` is below 1.
+
+    Taught in: lesson 04, "What is taken for what".
+    """
+    refuse_names(class_names, len(matrix))
+    guards.refuse_below_one(count, "count")
+    mistakes = matrix - matrix.diag().diag()
+    order = mistakes.flatten().argsort(descending=True, stable=True)[:count]
+    rows, columns = order // len(matrix), order % len(matrix)
+    return [
+        Confusion(class_names[row], class_names[column], int(mistakes[row, column]))
+        for row, column in zip(rows, columns, strict=True)
+        if mistakes[row, column] > 0
+    ]
+
+
+class PrecisionRecallF1(NamedTuple):
+    """For each class: precision, recall and F1, float32 (num_classes,) each."""
+
+    precision: Tensor
+    recall: Tensor
+    f1: Tensor
+
+
+def precision_recall_f1(matrix: Tensor) -> PrecisionRecallF1:
+    """Return, for each class, three answers from its row and its column.
+
+    Precision: of the images predicted as this class, the share that are of it. Recall:
+    of the images of this class, the share predicted so. F1: their harmonic mean.
+
+    Args:
+        matrix: Counts (num_classes, num_classes), rows are true classes.
+
+    Returns:
+        Three times float32 (num_classes,). What would be 0/0 is NaN, as scikit-learn
+        gives it with ``zero_division=np.nan``: the precision of a class that is never
+        predicted, the recall of one without an example, the F1 of one that is neither.
+
+    Source: van Rijsbergen 1979, "Information Retrieval", chapter 7.
+    Taught in: lesson 04, "Precision and recall".
+    """
+    hits, predicted, true = matrix.diag(), matrix.sum(0), matrix.sum(1)
+    return PrecisionRecallF1(
+        hits / predicted, hits / true, 2 * hits / (predicted + true)
+    )

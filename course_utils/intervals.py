@@ -1,0 +1,138 @@
+"""How sure a measured accuracy is, and a difference between two."""
+
+from math import ceil, comb
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+
+def wilson_interval(
+    correct: ArrayLike, count: ArrayLike, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the range of accuracies that hits among a number of images allow.
+
+    The ends are the accuracies that a two-sided test (normal approximation) would just
+    not reject. Unlike ``p ± 1.96 sqrt(p (1 - p) / n)``, the range stays within 0 to 1
+    and does not shrink to a point when all images are right.
+
+    Args:
+        correct: Hits, a number or an array.
+        count: Images, likewise.
+        confidence: Share of such ranges that hold the true accuracy, in (0, 1).
+
+    Returns:
+        Lower and upper ends, float64, of the arguments' shape. Without an image they
+        are 0 and 1: nothing is known.
+
+    Raises:
+        ValueError: If there are more hits than images, a number is negative, or
+            `confidence` is not between 0 and 1.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical
+        inference", Journal of the American Statistical Association 22, 209-212.
+    Taught in: lesson 04, "How sure is that?".
+    """
+    hits, images = np.asarray(correct, float), np.asarray(count, float)
+    if (hits < 0).any() or (hits > images).any():
+        raise ValueError(
+            f"correct is {correct} and count {count}; expected numbers of images with "
+            "0 <= correct <= count (not fractions or per cent)."
+        )
+    z = _quantile(confidence)
+    misses = images - hits
+    half = z * np.sqrt(hits * misses / np.maximum(images, 1) + z**2 / 4)
+    middle = hits + z**2 / 2
+    ends = np.clip([middle - half, middle + half] / (images + z**2), 0, 1)
+    return ends[0], ends[1]
+
+
+def images_to_tell_apart(
+    p: float, q: float, *, confidence: float = 0.95, power: float = 0.8
+) -> int:
+    """Return how many images each of two accuracies needs, so that a test sees the gap.
+
+    For two groups of different images, for example two classes. Two models on the same
+    images need fewer: see `mcnemar`.
+
+    Args:
+        p: One true accuracy, a fraction.
+        q: The other.
+        confidence: 1 minus the chance of seeing a gap where there is none.
+        power: Chance of seeing the gap that is there.
+
+    Returns:
+        Images in each of the two groups, by the normal approximation.
+
+    Raises:
+        ValueError: If p equals q, or one of the four is out of range.
+
+    Source: Fleiss, Levin and Paik 2003, "Statistical Methods for Rates and
+        Proportions", 3rd edition, chapter 4, without the continuity correction.
+    Taught in: lesson 04, "How many images does it take?".
+    """
+    if not (0 <= p <= 1 and 0 <= q <= 1) or p == q:
+        raise ValueError(
+            f"p is {p} and q {q}; expected two different fractions between 0 and 1 "
+            "(no number of images tells equal accuracies apart)."
+        )
+    if not 0.5 <= power < 1:
+        raise ValueError(f"power is {power}; give a share of at least 0.5 and below 1.")
+    mean = (p + q) / 2
+    no_gap = _quantile(confidence) * (2 * mean * (1 - mean)) ** 0.5
+    gap = NormalDist().inv_cdf(power) * (p * (1 - p) + q * (1 - q)) ** 0.5
+    return ceil(((no_gap + gap) / (p - q)) ** 2)
+
+
+class McNemar(NamedTuple):
+    """Images that only one of two models gets right, and the test's p-value."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(labels: Tensor, first: Tensor, second: Tensor) -> McNemar:
+    """Return whether two models differ, judged on the same images.
+
+    Images that both get right, or both wrong, say nothing about the difference. If the
+    models were equally good, each of the others would be a fair coin's toss.
+
+    Args:
+        labels: int64 (N,).
+        first: Predictions of one model, int64 (N,).
+        second: Predictions of the other, int64 (N,).
+
+    Returns:
+        The images only the first gets right, those only the second does, and the
+        chance that equally good models would disagree at least as unevenly (exact,
+        two-sided; 1.0 where they never do).
+
+    Raises:
+        ValueError: If the three do not have one shape (N,), or there is no image.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between
+        correlated proportions or percentages", Psychometrika 12, 153-157; here with
+        the binomial distribution in place of its approximation.
+    Taught in: lesson 04, "Two models on the same images".
+    """
+    shapes = [tuple(values.shape) for values in (labels, first, second)]
+    if len(set(shapes)) > 1 or labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            f"labels and the two models' predictions have shapes {shapes}; expected "
+            "(N,) three times, for the same images, at least one."
+        )
+    only_first = int(((first == labels) & (second != labels)).sum())
+    only_second = int(((first != labels) & (second == labels)).sum())
+    tosses, fewer = only_first + only_second, min(only_first, only_second)
+    tail = sum(comb(tosses, heads) for heads in range(fewer + 1))  # of 2**tosses
+    return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**tosses))
+
+
+def _quantile(confidence: float) -> float:
+    """Return how many standard deviations either side hold a share of a normal."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; give a share between 0 and 1.")
+    return NormalDist().inv_cdf((1 + confidence) / 2)
