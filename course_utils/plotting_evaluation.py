@@ -1,0 +1,251 @@
+"""Figures of lesson 04: plain data in, matplotlib axes out."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
+
+MAX_CLASSES = 50  # more names than this do not fit beside a figure
+MAX_NUMBERED = 20  # more numbers a row than this do not fit into its cells
+
+
+def plot_per_class(
+    class_names: Sequence[str],
+    correct: ArrayLike,
+    count: ArrayLike,
+    interval: tuple[ArrayLike, ArrayLike],
+    ax: Axes | None = None,
+) -> Axes:
+    """Return axes with one bar a class, the best on top, each with its interval.
+
+    Args:
+        class_names: One name for each class, at most 50.
+        correct: Hits of each class, (num_classes,).
+        count: Images of each class; a class without one is said to have no example.
+        interval: Lower and upper ends for each class, fractions, as
+            `wilson_interval` returns them.
+        ax: Axes to draw on; default a new figure's, as high as it takes.
+
+    Raises:
+        ValueError: If there are too many classes, or not one number for each.
+
+    Taught in: lesson 04, "How sure is that?".
+    """
+    correct, count = np.asarray(correct), np.asarray(count)
+    lower, upper = (np.asarray(end, float) for end in interval)
+    shapes = {values.shape for values in (correct, count, lower, upper)}
+    _refuse_misfit(class_names, *shapes, expected=(len(class_names),))
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7, 0.8 + 0.28 * len(class_names)))
+    share = correct / np.maximum(count, 1)
+    order = np.argsort(np.where(count > 0, share, -1), kind="stable")  # best last: top
+    share, lower, upper = share[order], lower[order], upper[order]
+    correct, count = correct[order], count[order]
+    rows, seen = np.arange(len(order)), count > 0
+    whiskers = np.stack([share - lower, upper - share]).clip(0)[:, seen]
+    ax.barh(rows, share, color="C0")
+    ax.errorbar(
+        share[seen], rows[seen], xerr=whiskers, fmt="none", ecolor="black", capsize=3
+    )
+    beside = ax.get_yaxis_transform()  # x in widths of the axes, y in rows
+    for row in rows:
+        text = f"{share[row]:.1%} of {count[row]}" if seen[row] else "no example"
+        ax.text(1.02, row, text, va="center", size="small", transform=beside)
+    ax.set_yticks(rows, [class_names[index] for index in order])
+    label = "accuracy of the class (whisker: interval)"
+    ax.set(xlim=(0, 1), ylim=(-0.6, len(order) - 0.4), xlabel=label)
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(visible=False, axis="y")
+    return ax
+
+
+def plot_confusion(
+    matrix: ArrayLike, class_names: Sequence[str], ax: Axes | None = None
+) -> Axes:
+    """Return axes with the confusion matrix, each row shaded by its own shares.
+
+    Up to 20 classes the cells hold their numbers: counts as they are, shares in per
+    cent; cells that are 0 stay empty. The row of a class without an example is grey.
+
+    Args:
+        matrix: Counts or shares (num_classes, num_classes), rows are true classes.
+        class_names: One name for each class, at most 50.
+        ax: Axes to draw on; default a new figure's, as large as it takes.
+
+    Raises:
+        ValueError: If there are too many classes, or not one name for each.
+
+    Taught in: lesson 04, "What is taken for what".
+    """
+    matrix = np.asarray(matrix)
+    size = len(class_names)
+    _refuse_misfit(class_names, matrix.shape, expected=(size, size))
+    if ax is None:
+        inches = 2 + (0.46 if size <= MAX_NUMBERED else 0.17) * size
+        _, ax = plt.subplots(figsize=(inches + 0.8, inches))
+    images = np.nan_to_num(matrix.sum(1, keepdims=True))  # shares of nothing are NaN
+    shares = np.divide(
+        matrix, images, out=np.full((size, size), np.nan), where=images > 0
+    )
+    # square roots: a mistake in a hundred would be as white as none
+    colors = plt.get_cmap("Blues").with_extremes(bad="0.85")
+    picture = ax.imshow(shares, cmap=colors, norm=PowerNorm(0.5, 0, 1))
+    ticks = {"ticks": [0, 0.01, 0.05, 0.2, 0.5, 1], "format": PercentFormatter(1)}
+    bar = ax.figure.colorbar(picture, ax=ax, shrink=0.8, **ticks)
+    bar.set_label("share of the true class")
+    if size <= MAX_NUMBERED:
+        is_count = np.issubdtype(matrix.dtype, np.integer)
+        for row, column in np.argwhere(np.nan_to_num(matrix)):
+            value = matrix[row, column]
+            share = "<1" if value < 0.01 else f"{100 * value:.0f}"
+            text = f"{value}" if is_count else share
+            color = "white" if shares[row, column] > 0.35 else "black"
+            style = {"ha": "center", "va": "center", "size": "x-small", "color": color}
+            ax.text(column, row, text, **style)
+    seen = [
+        name if number else f"{name} (no example)"
+        for name, number in zip(class_names, images[:, 0], strict=True)
+    ]
+    small = {"fontsize": "small" if size <= MAX_NUMBERED else "x-small"}
+    ax.set_xticks(range(size), class_names, rotation=90, **small)
+    ax.set_yticks(range(size), seen, **small)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.grid(visible=False)
+    return ax
+
+
+def plot_reliability(
+    confidence: ArrayLike,
+    accuracy: ArrayLike,
+    count: ArrayLike,
+    ax: Axes | None = None,
+) -> Axes:
+    """Return axes with accuracy against confidence, and the gaps to the diagonal.
+
+    Args:
+        confidence: Mean confidence of each bin, (num_bins,); NaN where it is empty.
+        accuracy: Share of right predictions, likewise. The three are what
+            `reliability` returns.
+        count: Images in each bin, written above it.
+        ax: Axes to draw on; default a new figure's.
+
+    Raises:
+        ValueError: If the three are not of one shape (num_bins,), or there is no image.
+
+    Source: Guo et al. 2017 (arXiv 1706.04599), figure 1.
+    Taught in: lesson 04, "How sure is the network?".
+    """
+    confidence, accuracy, count = map(np.asarray, (confidence, accuracy, count))
+    shapes = [confidence.shape, accuracy.shape, count.shape]
+    if len(set(shapes)) > 1 or count.ndim != 1 or not count.sum():
+        raise ValueError(
+            f"confidence, accuracy and count have shapes {shapes}, for {count.sum()} "
+            "images; expected (num_bins,) three times, and at least one image."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5.6, 4.4))
+    edges = np.linspace(0, 1, len(count) + 1)
+    seen = count > 0
+    left, confidence, accuracy = edges[:-1][seen], confidence[seen], accuracy[seen]
+    bars = {"width": 1 / len(count), "align": "edge"}
+    ax.bar(left, accuracy, **bars, color="C0", ec="white", label="accuracy")
+    gaps = {"color": "none", "ec": "C1", "hatch": "////", "label": "gap to confidence"}
+    ax.bar(left, confidence - accuracy, bottom=accuracy, **bars, **gaps)
+    ax.plot([0, 1], [0, 1], "--", color="black", lw=1, label="no gap")
+    top = ax.secondary_xaxis("top")
+    centres = left + 0.5 / len(count)
+    top.set_xticks(centres, count[seen], rotation=90, size="x-small")
+    top.tick_params(length=0)
+    top.set_xlabel("images in the bin", size="small")
+    ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 3}
+    ax.legend(**place, fontsize="small", columnspacing=1)
+    return ax
+
+
+def plot_robustness(
+    strengths: Mapping[str, Sequence[float]],
+    accuracy_by_class: Mapping[str, ArrayLike],
+    class_names: Sequence[str],
+    axes: Sequence[Axes] | None = None,
+    *,
+    highlight: Sequence[str] | None = None,
+) -> Sequence[Axes]:
+    """Return one panel a corruption: accuracy against its strength, a line a class.
+
+    Args:
+        strengths: For each corruption (its name and unit, written below the panel)
+            the strengths tried.
+        accuracy_by_class: For each corruption (num_strengths, num_classes), fractions;
+            NaN for a class without an example.
+        class_names: One name for each class.
+        axes: One for each corruption; default a new figure's, with shared limits.
+        highlight: At most six classes drawn in colour, the others in grey; default the
+            two with the lowest and the highest accuracy over all that was tried.
+
+    Raises:
+        ValueError: If shapes do not fit, or a name in `highlight` is no class.
+
+    Taught in: lesson 04, "How far can it be pushed?".
+    """
+    values = {name: np.asarray(a, float) for name, a in accuracy_by_class.items()}
+    wanted = {name: (len(x), len(class_names)) for name, x in strengths.items()}
+    found = {name: array.shape for name, array in values.items()}
+    if not wanted or found != wanted:
+        raise ValueError(
+            f"accuracy_by_class has shapes {found}, expected {wanted}: for each "
+            "corruption one row a strength and one column a class."
+        )
+    if highlight is None:
+        means = np.concatenate(list(values.values())).mean(0)
+        seen = [k for k in np.argsort(means) if not np.isnan(means[k])]
+        highlight = [class_names[k] for k in dict.fromkeys([*seen[:1], *seen[-1:]])]
+    unknown = set(highlight) - set(class_names)
+    if unknown or len(highlight) > 6:
+        raise ValueError(
+            f"highlight is {list(highlight)}; give at most six of "
+            f"{', '.join(class_names)}."
+        )
+    if axes is None:
+        size = (2.3 * len(wanted) + 2.2, 3.2)
+        _, axes = plt.subplots(1, len(wanted), figsize=size, sharey=True)
+        axes = np.atleast_1d(axes)
+    for axis, (corruption, x) in zip(axes, strengths.items(), strict=True):
+        for name, curve in zip(class_names, values[corruption].T, strict=True):
+            if name not in highlight:
+                axis.plot(x, curve, color="0.75", lw=1)
+        for number, name in enumerate(highlight):
+            curve = values[corruption][:, list(class_names).index(name)]
+            axis.plot(x, curve, color=f"C{number}", marker=".", label=name)
+        mean = np.nanmean(values[corruption], axis=1)
+        axis.plot(x, mean, color="black", lw=2.4, label="mean of the classes")
+        axis.set(xlabel=corruption, ylim=(0, 1.02))
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("accuracy")
+    if len(highlight) < len(class_names):
+        axes[-1].plot([], [], color="0.75", lw=1, label="each other class")
+    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def _refuse_misfit(
+    class_names: Sequence[str], *shapes: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    """Raise if there are more classes than fit, or the data are of another number."""
+    if set(shapes) != {expected} or not class_names:
+        raise ValueError(
+            f"Got {len(class_names)} class names for data of shape "
+            f"{', '.join(map(str, shapes))}; give one name for each class."
+        )
+    if len(class_names) > MAX_CLASSES:
+        raise ValueError(
+            f"{len(class_names)} classes are more than the figure can label "
+            f"({MAX_CLASSES}); give it the ones to look at, for example the 20 with "
+            "the lowest accuracy."
+        )
