@@ -1,0 +1,53 @@
+"""Looking at a network without changing it, and what is refused before that."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def observed(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode, and every part back as it was at the end.
+
+    Inside, no layer works in place: a ReLU would overwrite the output of the layer
+    before it, which somebody wants to see.
+    """
+    parts = [(p, p.training, getattr(p, "inplace", None)) for p in model.modules()]
+    model.eval()
+    for part, _, inplace in parts:
+        if inplace:
+            part.inplace = False
+    try:
+        yield
+    finally:
+        for part, training, inplace in parts:
+            part.training = training
+            if inplace:
+                part.inplace = True
+
+
+def near_matches(name: str, names: Iterable[str]) -> str:
+    """Return a few of `names` that resemble `name`, for an error's sentence."""
+    names = list(names)
+    near = difflib.get_close_matches(name, names, n=4, cutoff=0.5)
+    return (
+        f"did you mean {', '.join(near)}?" if near else f"try {', '.join(names[:6])}."
+    )
+
+
+def refuse_images(images: Tensor) -> None:
+    """Raise if `images` is no batch that a network of the course can look at."""
+    if images.ndim != 4 or not len(images) or not images.is_floating_point():
+        raise ValueError(
+            f"images has shape {tuple(images.shape)} and type {images.dtype}; expected "
+            "normalised images, float (B, C, H, W) with at least one: a single image "
+            "goes in as image[None]."
+        )
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device that the model's weights are on."""
+    return next(model.parameters()).device
