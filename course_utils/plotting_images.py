@@ -1,0 +1,234 @@
+"""Pictures of lesson 05: images and what a network makes of them, as axes."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from course_utils.plotting import show_images
+
+RIGHT, WRONG = "#009E73", "#D55E00"  # of the style sheet: green and red, told apart
+
+
+def show_predictions(
+    images: np.ndarray,
+    predicted: Sequence[int],
+    true: Sequence[int],
+    names: Sequence[str],
+    *,
+    rows: int = 8,
+    columns: int = 8,
+) -> np.ndarray:
+    """Return a grid of images titled ``predicted (true)``, and their accuracy above.
+
+    Right ones are green with ✓, wrong ones red with ✗ and a frame.
+
+    Args:
+        images: uint8 (N, H, W, 3), or float in [0, 1]; the first of them are shown.
+        predicted: The predicted class of each, (N,).
+        true: The true class of each, (N,).
+        names: The classes' names; a class is a position in them.
+        rows: Rows of the grid.
+        columns: Images a row.
+
+    Raises:
+        ValueError: If the grid is larger than the data, or lengths or classes do not
+            fit.
+
+    Taught in: lesson 05, "Right and wrong at a glance".
+    """
+    predicted, true = np.asarray(predicted), np.asarray(true)
+    if not len(images) == len(predicted) == len(true):
+        raise ValueError(
+            f"Got {len(images)} images, {len(predicted)} predicted and {len(true)} "
+            "true classes; give one of each an image."
+        )
+    count = rows * columns
+    if not 0 < count <= len(images):
+        raise ValueError(
+            f"A grid of {rows} × {columns} needs {count} images, but there are "
+            f"{len(images)}; choose rows and columns of at least 1 that fit, or give "
+            "more images."
+        )
+    predicted, true = predicted[:count], true[:count]
+    refuse_classes(np.concatenate([predicted, true]), names)
+    right = predicted == true
+    titles = [
+        f"{'✓' if hit else '✗'} {_short(names[p])}\n({_short(names[t])})"
+        for hit, p, t in zip(right, predicted, true, strict=True)
+    ]
+    axes = show_images(images[:count], titles, columns=columns)
+    for axis, hit in zip(axes.flat, right, strict=True):
+        axis.title.set_color(RIGHT if hit else WRONG)
+        if not hit:
+            frame = Rectangle((0, 0), 1, 1, transform=axis.transAxes, fill=False)
+            frame.set(edgecolor=WRONG, linewidth=4)
+            axis.add_patch(frame)
+    axes[0, 0].figure.suptitle(
+        f"predicted (true): {right.sum()} of {count} right, {right.mean():.1%}"
+    )
+    return axes
+
+
+def show_filters(weights: np.ndarray, *, columns: int = 8) -> np.ndarray:
+    """Return a grid of axes with the filters of the first layer as colour images.
+
+    Args:
+        weights: float (filters, 3, k, k); each filter is scaled to its own range, so
+            brightness cannot be compared between filters.
+        columns: Filters a row.
+
+    Raises:
+        ValueError: If the filters do not have three colour channels.
+
+    Taught in: lesson 05, "Filters and feature maps".
+    """
+    weights = np.asarray(weights)
+    if weights.ndim != 4 or weights.shape[1] != 3:
+        raise ValueError(
+            f"weights has shape {weights.shape}; expected the first layer's, "
+            "(filters, 3, k, k): model.conv1.weight."
+        )
+    pictures = np.stack([_own_range(w.transpose(1, 2, 0)) for w in weights])
+    axes = show_images(pictures, columns=columns, size=0.8)
+    axes[0, 0].figure.suptitle("each filter scaled to its own range")
+    return axes
+
+
+def show_feature_maps(
+    maps: Mapping[str, np.ndarray], *, channels: int = 8
+) -> np.ndarray:
+    """Return axes with the first feature maps of each layer, one layer a row.
+
+    Args:
+        maps: By the layer's name, the maps of one image, float (C, h, w); each is
+            scaled to its own range.
+        channels: Maps a row.
+
+    Raises:
+        ValueError: If there is no layer, or a layer's maps are not (C, h, w).
+
+    Taught in: lesson 05, "Filters and feature maps".
+    """
+    shapes = {name: np.shape(values) for name, values in maps.items()}
+    if not shapes or any(len(shape) != 3 for shape in shapes.values()):
+        raise ValueError(
+            f"The maps have shapes {shapes}; expected at least one layer, each "
+            "(channels, height, width): those of a single image."
+        )
+    _, axes = plt.subplots(
+        len(maps), channels, figsize=(channels * 0.9 + 1, len(maps)), squeeze=False
+    )
+    for row, (name, values) in zip(axes, maps.items(), strict=True):
+        for axis in row:
+            axis.set(xticks=[], yticks=[], frame_on=False)
+        for axis, one in zip(row, values, strict=False):
+            axis.imshow(one)
+        height, width = np.shape(values)[1:]
+        row[0].set_ylabel(
+            f"{name}\n{len(values)} maps, {height}×{width}",
+            rotation=0,
+            ha="right",
+            va="center",
+        )
+    axes[0, 0].figure.suptitle("each map scaled to its own range")
+    return axes
+
+
+def show_receptive_fields(
+    image: np.ndarray,
+    spans: Mapping[str, tuple[float, float]],
+    ax: Axes | None = None,
+) -> Axes:
+    """Return axes with squares on an image: what one position of each stage sees.
+
+    Args:
+        image: uint8 (H, W, 3), or float in [0, 1].
+        spans: By the stage's name, first and last pixel along a side, which may lie
+            outside the image.
+        ax: Axes to draw on; default a new figure's.
+
+    Raises:
+        ValueError: If there is no span.
+
+    Taught in: lesson 05, "The receptive field".
+    """
+    if not spans:
+        raise ValueError("There is no receptive field to draw; give at least one span.")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6, 4))
+    ax.imshow(image)
+    for number, (name, (first, last)) in enumerate(spans.items()):
+        side = last - first + 1  # pixel centres are whole numbers
+        square = Rectangle((first - 0.5, first - 0.5), side, side, fill=False)
+        color = f"C{number % 7}"
+        square.set(edgecolor=color, linewidth=2, label=f"{name}: {side:.0f} px")
+        ax.add_patch(square)
+    low = min(-0.5, *(first - 1 for first, _ in spans.values()))
+    high = max(max(image.shape[:2]) - 0.5, *(last + 1 for _, last in spans.values()))
+    ax.set(xlim=(low, high), ylim=(high, low), xlabel="pixel", ylabel="pixel")
+    ax.grid(False)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def overlay_heatmap(
+    image: np.ndarray, heatmap: np.ndarray, ax: Axes | None = None
+) -> Axes:
+    """Return axes with an image in grey and, over it, a map from 0 to its maximum.
+
+    Args:
+        image: uint8 (H, W, 3), or float in [0, 1].
+        heatmap: float (h, w), at least 0; stretched over the image, whatever its size.
+        ax: Axes to draw on; default a new figure's.
+
+    Raises:
+        ValueError: If the shapes are not those, or the map has a negative value.
+
+    Taught in: lesson 05, "Grad-CAM".
+    """
+    image, heatmap = np.asarray(image), np.asarray(heatmap)
+    if image.ndim != 3 or heatmap.ndim != 2 or not heatmap.min() >= 0:
+        raise ValueError(
+            f"The image has shape {image.shape}, the map {heatmap.shape} with least "
+            f"value {heatmap.min():.2g}; expected (H, W, 3) and (h, w), all at least "
+            "0: one image and its own map."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(2.5, 2.5))
+    height, width = image.shape[:2]
+    ax.imshow(image.mean(2), cmap="gray")
+    ax.imshow(
+        heatmap,
+        cmap="inferno",
+        vmin=0,
+        vmax=heatmap.max() or 1,  # a map of zeros stays dark
+        alpha=0.5,
+        interpolation="bilinear",
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+    )
+    ax.axis("off")
+    return ax
+
+
+def _own_range(picture: np.ndarray) -> np.ndarray:
+    """Return values from 0 to 1; mid-grey where all are equal."""
+    low, high = picture.min(), picture.max()
+    if low == high:
+        return np.full_like(picture, 0.5)
+    return (picture - low) / (high - low)
+
+
+def _short(name: str, longest: int = 14) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
+
+
+def refuse_classes(labels: np.ndarray, names: Sequence[str]) -> None:
+    """Raise if a label is the position of no name."""
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
+        raise ValueError(
+            f"Classes go from {labels.min()} to {labels.max()}, but there are "
+            f"{len(names)} names; give the name of every class."
+        )
