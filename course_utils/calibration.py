@@ -115,8 +115,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
             "the temperature the better, without end; check that the labels belong to "
             "these logits."
         )
-    # the logarithm, so that T stays above 0; the start makes the scale irrelevant
-    log_t = logits.std().log().requires_grad_()
+    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)  # T = exp > 0
     optimizer = torch.optim.LBFGS([log_t], max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
