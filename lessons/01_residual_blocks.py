@@ -39,7 +39,8 @@ from torch import nn
 from course_utils import models
 from course_utils.checks import lesson_01 as check
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.plotting import course_style
+from course_utils.plotting import course_style, plot_seeds
+from course_utils.results import load_results
 from course_utils.session import start
 
 session = start(seed=0)
@@ -267,6 +268,38 @@ print(f"with a factor of ten as the line, the deep network's pull {word}")
 #
 # What is it, then? The paper offers a conjecture, no proof: very deep plain networks
 # may learn at an "exponentially low" rate. Three times the steps did not cure them.
+
+# %% [markdown]
+# ### The same on photos, for longer
+#
+# A few hundred thumbnails prove little. So the project trained both families on 10 000
+# CIFAR-10 photos in full size, 15 epochs each, with several seeds. That takes too long
+# for a lesson. The runs are recorded in `results/`, and this cell draws them. Compare
+# the two panels before you read the numbers.
+
+
+# %%
+recorded = [r for r in load_results("degradation") if "photos" in r["data"]]
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
+for axis, name in zip(axes, FAMILIES, strict=True):
+    curves = {}
+    for run in sorted(recorded, key=lambda run: run["depth"]):
+        if run["network"] == name:
+            key = f"{run['depth']} layers"
+            curves.setdefault(key, []).append(run["history"]["train_loss"])
+    plot_seeds(curves, axis, linestyle="--")
+    axis.set(title=name, xlabel="epoch")
+    for key, runs in curves.items():
+        ends = [run[-1] for run in runs]
+        print(f"{name:8} {key}: training loss at the end {np.mean(ends):.2f}", end="")
+        print(f" ({min(ends):.2f} to {max(ends):.2f}, n = {len(ends)})")
+axes[0].set_ylabel("training loss (cross-entropy)")
+plt.show()
+
+# %% [markdown]
+# Training loss by epoch: mean over the seeds, in a band from the least to the most.
+# The photos are a copy of CIFAR-10 that was stored again as JPEG. Lesson 03 has the
+# recipe, the test accuracies, and what runs of this length can and cannot show.
 
 # %% [markdown]
 # ### Nested and non-nested classes of functions

@@ -16,16 +16,17 @@
 # **After this lesson you can**
 #
 # 1. prepare images for a network: three splits, the right statistics, augmentation;
-# 2. write one epoch by hand, and say what every line of it is for;
-# 3. choose a learning-rate schedule, and draw it before you use it;
+# 2. write one epoch by hand, schedule its learning rate, and recognise from the curves
+#    what is wrong with a run;
+# 3. train faster, in 16 bits or on several GPUs, and say what that changes;
 # 4. save a training run so that it can be resumed, loaded and trusted;
-# 5. report an accuracy that somebody else can believe.
+# 5. report an accuracy, or a comparison, that somebody else can believe.
 #
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
 # [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 120 s (measured on one
-# thread of a busy machine), full GPU not measured
+# **Reading time** 75 minutes · **run time** quick CPU about 75 s (estimated from a
+# busy machine), full GPU not measured
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -38,7 +39,7 @@ from torch import nn
 from course_utils.checks import lesson_03 as check
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import cifar_resnet, resnet18
-from course_utils.plotting import course_style, plot_history, show_images
+from course_utils.plotting import course_style, plot_history, plot_seeds, show_images
 from course_utils.session import start
 
 course_style()
@@ -48,14 +49,16 @@ session = start(seed=0)
 # ## A question first
 #
 # The networks of lesson 02 have random weights: they know nothing. This lesson makes
-# one of them tell ten kinds of things apart, and then asks how far to believe it.
-# Write down your guesses; the cells will answer.
+# one of them tell ten kinds of things apart, and asks how far to believe it. Write
+# down guesses:
 #
 # 1. Guessing gives 10 %. What will the network reach on images it has never seen?
-# 2. At the end, which accuracy is higher: on the images it was trained on, or on
-#    those kept aside?
+# 2. At the end, which accuracy is higher: on the training images, or on those kept
+#    aside?
 # 3. Keep, of twelve nearly equal copies of the network, the one that does best on a
 #    few hundred images. How many points too good will its score there look?
+# 4. A deep and a shallow network without shortcuts: which has the lower loss on its
+#    own *training* images? And with shortcuts?
 
 # %% [markdown]
 # ## 1 · Look at the data
@@ -600,11 +603,373 @@ display(
 # that of the epoch's first step.
 
 # %% [markdown]
-# ## 8 · Checkpoints
+# ### Stopping early, and looking in
+#
+# `train(..., early_stopping=5)` ends a run after five epochs in a row without a better
+# validation accuracy. Would it have been wise here? The history can tell without any
+# training.
+
+# %%
+accuracies = np.array(history.val_accuracy)
+for patience in (1, 2, 3):
+    waited = [e - int(np.argmax(accuracies[: e + 1])) for e in range(len(accuracies))]
+    end = next((e for e, w in enumerate(waited) if w >= patience), len(accuracies) - 1)
+    missed = accuracies.max() - accuracies[: end + 1].max()
+    print(
+        f"early_stopping={patience}: ends after epoch {end + 1} of {len(accuracies)}, "
+        f"{100 * missed:.1f} points short of the best"
+    )
+
+# %% [markdown]
+# Patience has to outlast the noise. And a schedule that ends with small steps gains
+# most in its last epochs: to stop before them is to stop before the harvest. Early
+# stopping fits a constant rate or a plateau schedule, and runs that begin to overfit.
+#
+# `on_epoch=f` calls `f(history)` after each epoch, once it is saved: for a plot of
+# your own, a message to your telephone, one more measurement. The next section uses
+# it for that.
+
+# %% [markdown]
+# ## 8 · What can go wrong
+#
+# Most failed trainings fail in one of a few ways, and each leaves its mark on the
+# curves. Four faults, provoked on 1 000 images:
+#
+# - **the learning rate is far too high**, here ten thousand times;
+# - **the schedule is never stepped**: built, but not used;
+# - **`eval()` is forgotten** when validating, on images sorted by class, as a folder
+#   of images hands them out;
+# - **validation images are prepared differently** from training images: here they are
+#   not normalised at all.
+#
+# Before you run the cells, sketch the loss curves of each. Which fault spoils the
+# training curve, which the validation curve alone?
+#
+# First the wrong evaluation, written out. Compare it with `evaluate` of section 6.
+
+
+# %%
+import copy
+
+
+@torch.no_grad()
+def evaluate_without_eval(network, loader):
+    """Return mean loss and accuracy, measured wrongly."""
+    network = copy.deepcopy(network).train()  # a copy: its running means will move
+    total_loss = correct = count = 0
+    for images, labels in loader:
+        images, labels = images.to(session.device), labels.to(session.device)
+        logits = network(images)
+        total_loss += F.cross_entropy(logits, labels).item() * len(labels)
+        correct += (logits.argmax(1) == labels).sum().item()
+        count += len(labels)
+    return total_loss / count, correct / count
+
+
+by_class = np.argsort(small.val.labels, kind="stable")
+in_folders = replace(small, val=Pair(*(part[by_class] for part in small.val)))
+unnormalised = replace(small, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+shuffled, by_class, raw = (
+    which.loaders(batch_size=50).val for which in (small, in_folders, unnormalised)
+)
+
+# %% [markdown]
+# Then the recipe: `cifar_resnet(8)`, ten epochs, one cycle. Its criterion notes the
+# loss of every training batch. All of this section computes in 32 bits (`amp=False`)
+# on every device. A GPU that computes in float16 would skip the very steps that go
+# wrong here; section 9 says why.
+
+
+# %%
+from types import SimpleNamespace
+
+from course_utils.history import History
+
+
+def try_recipe(lr=0.1, *, stepped=True, num_epochs=10, look=None, **options):
+    """Return network, history, batch losses and message of a run on 1 000 images."""
+    torch.manual_seed(0)
+    network = cifar_resnet(8).to(session.device)
+    few = small.loaders(batch_size=50, seed=0)
+    sgd = torch.optim.SGD(network.parameters(), lr, MOMENTUM, weight_decay=WEIGHT_DECAY)
+    cycle = OneCycleLR(sgd, lr, total_steps=num_epochs * len(few.train))
+    run = SimpleNamespace(network=network, history=History(), losses=[], message="")
+
+    def criterion(logits, labels):
+        loss = F.cross_entropy(logits, labels)
+        if torch.is_grad_enabled():  # in training, not in validation
+            run.losses.append(loss.item())
+        return loss
+
+    def on_epoch(history):
+        run.history = history
+        if look is not None:
+            look(network)
+
+    options |= {"scheduler": cycle if stepped else None, "optimizer": sgd}
+    options |= {"num_epochs": num_epochs, "criterion": criterion, "on_epoch": on_epoch}
+    try:
+        train(network, few.train, few.val, amp=False, progress=False, **options)
+    except FloatingPointError as error:
+        run.message = str(error)
+    return run
+
+
+# %%
+judged = {"forgot": [], "forgot, shuffled": [], "by class": [], "raw": []}
+
+
+def judge_wrongly(network):
+    """Judge the weights after an epoch in four more ways."""
+    judged["forgot"].append(evaluate_without_eval(network, by_class))
+    judged["forgot, shuffled"].append(evaluate_without_eval(network, shuffled))
+    judged["by class"].append(evaluate(network, by_class))
+    judged["raw"].append(evaluate(network, raw))
+
+
+healthy = try_recipe(look=judge_wrongly)
+too_high = try_recipe(lr=1000.0)
+clipped = try_recipe(lr=1000.0, grad_clip=1.0)
+unstepped = try_recipe(stepped=False)
+
+# %% [markdown]
+# One run serves for three curves: the two wrong evaluations judge the healthy run's own
+# weights. Each panel below shows one fault (orange) beside the healthy run (grey), in
+# random order and on a scale of its own; training dashed, validation solid. Name the
+# faults before you read on.
+
+# %%
+epochs = np.arange(1, len(healthy.history) + 1)
+batches = np.arange(1, len(too_high.losses) + 1) * len(epochs) / len(healthy.losses)
+good, slow = healthy.history, unstepped.history
+forgot, raw_losses = ([loss for loss, _ in judged[way]] for way in ("forgot", "raw"))
+curves = {  # where on the epoch axis, training losses, validation losses
+    "healthy": (epochs, good.train_loss, good.val_loss),
+    "learning rate far too high": (batches, too_high.losses, None),
+    "schedule never stepped": (epochs, slow.train_loss, slow.val_loss),
+    "eval() forgotten": (epochs, good.train_loss, forgot),
+    "validation prepared differently": (epochs, good.train_loss, raw_losses),
+}
+faults = np.random.default_rng(7).permutation(list(curves)[1:]).tolist()
+fig, axes = plt.subplots(2, 2, figsize=(8, 5.4), sharex=True)
+for axis, letter, fault in zip(axes.flat, "ABCD", faults, strict=True):
+    for name, color in (("healthy", "0.6"), (fault, "C1")):
+        where, training, validation = curves[name]
+        kind = "healthy" if name == "healthy" else "faulty"
+        axis.plot(where, training, "--", color=color, label=f"{kind}, training")
+        if validation is not None:
+            axis.plot(where, validation, color=color, label=f"{kind}, validation")
+    axis.set(title=letter, xlabel="epoch", ylabel="cross-entropy loss")
+    if validation is None:
+        axis.set_yscale("log")
+    axis.legend(fontsize="x-small")
+plt.show()
+
+# %%
+signs = dict.fromkeys(faults, "")
+finite = all(p.isfinite().all() for p in too_high.network.parameters())
+signs["learning rate far too high"] = (
+    f"`train` says: *{too_high.message}* Finished epochs: {len(too_high.history)}; "
+    f"every weight finite afterwards: {finite}"
+)
+signs["schedule never stepped"] = (
+    f"training loss {slow.train_loss[-1]:.2f}, healthy {good.train_loss[-1]:.2f}; "
+    f"learning rate {min(slow.lr):.3g} to {max(slow.lr):.3g}, healthy "
+    f"{min(good.lr):.3g} to {max(good.lr):.3g}"
+)
+final = {way: f"{found[-1][1]:.1%}" for way, found in judged.items()}
+signs["eval() forgotten"] = (
+    f"accuracy {final['forgot']} on images sorted by class, "
+    f"{final['forgot, shuffled']} on the same images shuffled; with `eval()` "
+    f"{final['by class']} and {good.val_accuracy[-1]:.1%}; validation loss "
+    f"{forgot[0]:.2f} at first, {forgot[-1]:.2f} at the end"
+)
+means = [next(iter(loader))[0].mean().item() for loader in (raw, shuffled)]
+signs["validation prepared differently"] = (
+    f"accuracy {final['raw']}; validation loss {raw_losses[0]:.2f} at first, "
+    f"{raw_losses[-1]:.2f} at the end; mean of a validation batch {means[0]:.2f}, "
+    f"prepared like the training images {means[1]:.2f}"
+)
+key = [
+    f"- **{a}, {fault}**: {signs[fault]}."
+    for a, fault in zip("ABCD", faults, strict=True)
+]
+display(Markdown("After the last epoch:\n\n" + "\n".join(key)))
+
+# %% [markdown]
+# What the curves tell:
+#
+# - *The rate.* The training loss climbs by powers of ten. `train` stops, names the
+#   step, and leaves the network as it was after the last good epoch.
+# - *The schedule.* No break, and nothing odd between training and validation: the run
+#   is only slower than it could be. An optimiser that is never told stays at the
+#   cycle's first, small rate. Draw the learning rate of every run; `History` keeps it.
+# - *The two others.* Training is healthy, validation is bad from early on, while the
+#   network learns. Overfitting looks different: there, the validation loss falls first
+#   and turns later.
+
+# %% [markdown]
+# How to tell those two apart? Judge the same weights on the same images in another
+# order. If the result moves, `eval()` is missing: BatchNorm then takes mean and spread
+# from the *batch*, and in a batch of nothing but frogs it takes away what all frogs
+# share. In shuffled batches the damage is smaller and easily goes unseen: that is the
+# danger.
+#
+# If the order does not matter, look at what the network is handed: mean near 0 and
+# spread near 1, in training and in validation.
+#
+# And **`grad_clip`**? `train(..., grad_clip=1.0)` measures the length of the whole
+# gradient before each step; a longer one is shortened to 1. Predict: does it save the
+# absurd run?
+
+# %%
+highest = max(loss for loss in too_high.losses if np.isfinite(loss))
+print(f"highest loss of a batch: {highest:.1e}, then {too_high.losses[-1]}")
+print(f"with grad_clip=1.0:      {max(clipped.losses):.1e}", clipped.message)
+accuracy_clipped = (clipped.history.val_accuracy or [float("nan")])[-1]
+print(f"validation accuracy at the end: {accuracy_clipped:.1%}, healthy run ", end="")
+print(f"{good.val_accuracy[-1]:.1%}")
+
+# %% [markdown]
+# Clipping bounds the length of a gradient, so one bad batch cannot throw the weights
+# across the room. It does not repair a rate that is wrong at *every* step. Use it
+# against rare outliers; against a loss that climbs steadily, lower the rate.
+
+# %% [markdown]
+# ## 9 · Faster, with the same result
+#
+# Three options of `train` change *how* a step is computed, not what.
+#
+# **`amp`**, mixed precision (Micikevicius et al., 2018): convolutions and matrix
+# products in 16 bits, weights and loss in 32. Fewer bits move, and processors have fast
+# units for them. Two types have 16 bits. **float16** has a small range: little
+# gradients would become zero. A *scaler* multiplies the loss by a large number,
+# divides the gradients by it, and skips a step whose gradients overflowed.
+# **bfloat16** has the range of 32 bits and needs no scaler; it pays with digits.
+# `amp="auto"`, the default, uses 16 bits where the device computes in them natively:
+# bfloat16, or on older NVIDIA GPUs float16.
+
+# %%
+from course_utils.precision import amp_dtype
+
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    info = torch.finfo(dtype)
+    print(
+        f"{dtype!s:14} largest {info.max:.1e}, smallest with all digits "
+        f"{info.tiny:.1e}, next after 1: 1 + {info.eps:.1e}"
+    )
+print(f'here, amp="auto" computes in {amp_dtype(session.device, "auto") or "32 bits"}')
+
+# %% [markdown]
+# **`channels_last`**: the order of the numbers in memory. PyTorch's usual order holds
+# all red values of an image, then all green ones. Channels last keeps the three values
+# of a pixel together, which many convolution routines prefer. Shape and numbers are
+# the same. `ArrayDataset` hands out such batches already, since image files are stored
+# pixel by pixel; a fair comparison has to undo that first.
+#
+# **`compile`**: `torch.compile` fuses neighbouring operations into one. The first
+# steps wait for the compiler.
+#
+# Now a training step with the first two as switches. A machine's speed wanders, so the
+# two ways take turns, A B A B, and each pair gives one ratio. Guess both, and in which
+# digit the losses will differ.
+
+
+# %%
+batch = next(iter(splits.loaders(64, seed=0).train))
+
+
+def make_step(*, amp: bool, channels_last: bool):
+    """Return a function that takes one training step and returns its loss."""
+    torch.manual_seed(0)
+    device, dtype = session.device, amp_dtype(session.device, amp)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = cifar_resnet(20).to(device, memory_format=layout)
+    images = batch[0].to(device).contiguous(memory_format=layout)
+    labels = batch[1].to(device)
+    sgd = torch.optim.SGD(network.parameters(), 0.01, MOMENTUM)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+
+    def step() -> float:
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = network(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        sgd.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(sgd)
+        scaler.update()
+        return loss.item()
+
+    return step
+
+
+# %%
+def take_turns(ways, pairs, steps):
+    """Return images a second (2, pairs) and the losses (2, steps in all)."""
+    losses = [[step()] for step in ways]  # the first step of each warms up
+    speeds = np.zeros((2, pairs))
+    for pair in range(pairs):
+        for way, step in enumerate(ways):
+            began = time.perf_counter()
+            losses[way] += [step() for _ in range(steps)]
+            speeds[way, pair] = steps * len(batch[0]) / (time.perf_counter() - began)
+    return speeds, np.array(losses)
+
+
+table = "| option | images/s without | with | ratio (range) | verdict "
+table += "| first losses differ by | last by |\n" + "|---" * 7 + "|\n"
+usual = {"amp": False, "channels_last": True}
+steps = session.pick(quick=2, full=20)
+for option in usual:
+    ways = [make_step(**{**usual, option: switch}) for switch in (False, True)]
+    speeds, losses = take_turns(ways, pairs=6, steps=steps)
+    ratios = speeds[1] / speeds[0]
+    verdict = (
+        "faster" if ratios.min() > 1 else "slower" if ratios.max() < 1 else "unclear"
+    )
+    without, with_ = np.median(speeds, axis=1)
+    gaps = np.abs(losses[1] - losses[0]) / losses[0]
+    table += f"| `{option}` | {without:.0f} | {with_:.0f} | {np.median(ratios):.2f} "
+    table += f"({ratios.min():.2f} to {ratios.max():.2f}) | {verdict} "
+    table += f"| {gaps[0]:.1e} | {gaps[-1]:.1e} |\n"
+display(Markdown(table))
+
+# %% [markdown]
+# The verdict is "faster" or "slower" where all pairs agree. A ratio is true of *this*
+# machine and this network. Where `amp="auto"` means 32 bits, the first row shows what
+# 16 bits would have cost or gained.
+#
+# The last two columns are the price, as parts of the loss. The first losses come
+# from equal weights: their difference is rounding, and no more. After that each step
+# starts from slightly different weights, so the two drift apart, as two machines would
+# in 32 bits. Whether the accuracy suffers in the end is a question for several seeds;
+# it is *not measured* here. Micikevicius et al. found the accuracies of their 32-bit
+# runs again.
+
+# %% [markdown]
+# Compiling would take longer than this section saves. The project measures it apart
+# (`make bench`); here is what it found.
+
+# %%
+from course_utils.results import load_results
+
+compiled = [
+    f"{row['ratio']:.2f} times as fast ({row['ratio_min']:.2f} to "
+    f"{row['ratio_max']:.2f}), {bench['hardware']}. {row.get('note', '')}"
+    for bench in load_results("bench")
+    for row in bench.get("rows", [])
+    if "compile" in row.get("name", "") and "ratio" in row
+]
+print("compile=True, from results/:", *(compiled or ["not measured"]))
+
+# %% [markdown]
+# ## 10 · Checkpoints
 #
 # Two files are in the run's folder. `best.pt` holds the weights of the best epoch, to
 # *use*. `last.pt` holds all that is needed to *go on*: weights, the optimiser's
-# velocities, the schedule, the history, and the state of every random generator.
+# velocities, the schedule, the loss scaler, the history, and the state of every random
+# generator (a list: one entry a process, see section 12). Both say which network they
+# belong to, which data it saw, and which versions wrote them.
 
 # %%
 from course_utils.checkpoint import load_checkpoint, load_model
@@ -657,11 +1022,180 @@ torch.load(io.BytesIO(trap.getvalue()), weights_only=False)
 # line was executed on loading. So: save state dicts, and never load a file of unknown
 # origin with `weights_only=False`.
 #
-# ### The `module.` prefix
+# ## 11 · Going on after an interruption
 #
-# `nn.DataParallel` and `DistributedDataParallel` wrap the network in another one,
-# where it is called `module`. A state dict saved from the wrapper does not fit the
-# bare network, one of the commonest errors on the web.
+# A night's run dies at epoch 120: a power cut, a full queue, a closed lid. To go on
+# *exactly*, weights alone are not enough. Without the velocities the first steps
+# differ; without the random states, the order of the images and their crops.
+#
+# The test: one run straight through, and one that is interrupted in the middle of its
+# second epoch and resumed. Predict: equal to how many digits?
+
+
+# %%
+import tempfile
+
+from course_utils.checkpoint import CheckpointError
+
+
+class PressStop:
+    """A cross-entropy that interrupts the kernel at its n-th call."""
+
+    def __init__(self, call: int) -> None:
+        self.left = call
+
+    def __call__(self, logits, labels):
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        return F.cross_entropy(logits, labels)
+
+
+def small_run(folder, criterion=None, resume=False, seed=0):
+    """Return model and history of three epochs on 1 000 images."""
+    torch.manual_seed(0)
+    network = cifar_resnet(8).to(session.device)
+    few = small.loaders(batch_size=100, seed=seed)
+    sgd = torch.optim.SGD(network.parameters(), 0.05, MOMENTUM, weight_decay=5e-4)
+    cycle = OneCycleLR(sgd, 0.05, total_steps=3 * len(few.train))
+    options = {"num_epochs": 3, "optimizer": sgd, "scheduler": cycle}
+    options |= {"save_path": folder, "resume": resume, "progress": False}
+    return network, train(network, few.train, few.val, criterion=criterion, **options)
+
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    straight, straight_history = small_run(f"{folder}/straight")
+    # ten training batches and five of validation make an epoch: call 20 is in the next
+    _, broken = small_run(f"{folder}/interrupted", criterion=PressStop(20))
+    resumed, resumed_history = small_run(f"{folder}/interrupted", resume=True)
+    try:
+        small_run(f"{folder}/interrupted", resume=True, seed=1)
+    except CheckpointError as error:
+        refusal = str(error).replace(folder, "…")
+
+pairs = zip(straight.parameters(), resumed.parameters(), strict=True)
+gap = max((a - b).abs().max().item() for a, b in pairs)
+same = {
+    name: getattr(straight_history, name) == getattr(resumed_history, name)
+    for name in ("train_loss", "val_loss", "val_accuracy", "lr")
+}
+print(f"epochs finished: {len(broken)}, then {len(resumed_history)}")
+print(f"largest difference between the weights: {gap:g}")
+print("same history:", same)
+print("with another seed:", refusal)
+
+# %% [markdown]
+# The broken epoch was thrown away and repeated from its beginning. A difference of 0
+# means equal in every bit, as a CPU gives it; on a GPU some sums are added in varying
+# order, and the last digits may differ.
+#
+# Saving is safe as well: the new file is written beside the old one and takes its name
+# only when it is whole. So even a process killed without warning (`kill -9`) leaves
+# the `last.pt` of its last finished epoch behind.
+
+# %% [markdown]
+# The last line is a refusal. Other data, another seed, another network or a schedule
+# planned for another length would make a *different* run under the old name. More
+# epochs may be asked for where the schedule has no length in it: milestones or a
+# plateau, but not one cycle.
+
+# %% [markdown]
+# ## 12 · Several GPUs
+#
+# Two GPUs could take half of each batch. `DistributedDataParallel` (DDP) runs one
+# process for each GPU. Every process holds the whole network, computes the gradient of
+# its own share of the batch, and then all of them *average* their gradients. So all
+# take the same step, and the networks stay equal. For two equal shares of $n$ images:
+#
+# $$\frac{1}{2}\left(\frac{1}{n}\sum_{i \in A} \nabla L_i
+# + \frac{1}{n}\sum_{i \in B} \nabla L_i\right)
+# = \frac{1}{2n}\sum_{i \in A \cup B} \nabla L_i$$
+#
+# That is the gradient of the whole batch. Try it on one machine, by hand. Predict
+# three answers: with BatchNorm in `eval()`; with shares of unequal size; with
+# BatchNorm in `train()`.
+
+
+# %%
+def gradient_of(network, images, labels):
+    """Return the gradient of a batch's mean loss, as one long vector."""
+    network.zero_grad()
+    F.cross_entropy(network(images), labels).backward()
+    return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+
+images, labels = (part.to(session.device) for part in batch)  # the 64 of section 9
+torch.manual_seed(0)
+network = cifar_resnet(8).to(session.device)
+for mode, share in (("eval()", 32), ("eval()", 48), ("train()", 32)):
+    network.train(mode == "train()")
+    whole = gradient_of(network, images, labels)
+    averaged = 0.5 * gradient_of(network, images[:share], labels[:share])
+    averaged += 0.5 * gradient_of(network, images[share:], labels[share:])
+    gap = ((averaged - whole).norm() / whole.norm()).item()
+    print(f"{mode:7} shares of {share} and {len(labels) - share}: differs by {gap:.1e}")
+
+# %% [markdown]
+# Equal shares: equal up to rounding. Unequal shares: each image of the small share
+# counts for too much. In `train()` the formula fails for another reason. BatchNorm
+# takes mean and spread from the images it sees, and each process sees its share alone:
+# two shares are not one batch to it. With some tens of images in a share that is
+# commonly left so; with a few, `nn.SyncBatchNorm.convert_sync_batchnorm(model)` takes
+# the statistics over all processes, at the price of more talk between them.
+#
+# More GPUs usually mean larger batches, so fewer steps. Goyal et al. (2017) make up for
+# it with a learning rate raised by the same factor, after a warm-up.
+
+# %% [markdown]
+# This notebook starts no second process. In a terminal, in the folder of the course:
+#
+# ```
+# torchrun --nproc-per-node 2 tools/train_cifar10.py --depth 20
+# ```
+#
+# `torchrun` starts two processes and tells each its number, the *rank*. The tool then
+# shares every batch of 128 among them; its loop is the `train` of this lesson.
+#
+# And who takes which images? PyTorch's `DistributedSampler` gives each process its
+# part. Suppose there are 19 images and two processes. Predict the two parts.
+
+# %%
+from torch.utils.data.distributed import DistributedSampler
+
+from course_utils.distributed import EveryExampleOnce
+
+dealt = []
+for rank in range(2):
+    sampler = DistributedSampler(range(19), num_replicas=2, rank=rank, shuffle=False)
+    dealt += list(sampler)
+    print(f"DistributedSampler, rank {rank}: {list(sampler)}")
+twice = [index for index in range(19) if dealt.count(index) > 1]
+print(f"{len(dealt)} dealt from 19; counted twice: {twice}")
+for rank in range(2):
+    print(f"each once,          rank {rank}: {list(range(rank, 19, 2))}")
+alone = list(EveryExampleOnce(range(19)))
+print("EveryExampleOnce, in this one process:", alone == list(range(19)))
+
+# %% [markdown]
+# Repeating is right for training: all processes must take equally many steps, since
+# each waits for the others' gradients. For an accuracy it is wrong, because somebody
+# counts twice. So `course_utils` trains with `DistributedSampler` and judges with
+# `EveryExampleOnce`, which deals as in the lines "each once", and adds up the counts of
+# all processes before it divides.
+#
+# ### The older way, and the `module.` prefix
+#
+# `nn.DataParallel` needs no `torchrun`: one process, one thread a GPU. It copies the
+# network to every GPU at *every* step and gathers all outputs on the first, and the
+# threads take turns at Python. PyTorch's own advice is DDP, even on one machine. How
+# much slower it is was *not measured* here.
+
+# %% [markdown]
+# Both wrap the network in another one, where it is called `module`. A state dict saved
+# from the wrapper does not fit the bare network, one of the commonest errors on the
+# web. Without a GPU `nn.DataParallel` hands every call through, so the error can be
+# seen here.
 
 # %%
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
@@ -679,72 +1213,10 @@ print("without the prefix:    ", list(state)[:2])
 print(bare.load_state_dict(state))
 
 # %% [markdown]
-# Better still, save `wrapped.module.state_dict()` in the first place.
-#
-# ## 9 · Going on after an interruption
-#
-# A night's run dies at epoch 120: a power cut, a full queue, a closed lid. To go on
-# *exactly*, weights alone are not enough. Without the velocities the first steps
-# differ; without the random states, the order of the images and their crops.
-#
-# The test: one run straight through, and one that is interrupted in the middle of its
-# second epoch and resumed. Predict: equal to how many digits?
-
-
-# %%
-import tempfile
-
-
-class PressStop:
-    """A cross-entropy that interrupts the kernel at its n-th call."""
-
-    def __init__(self, call: int) -> None:
-        self.left = call
-
-    def __call__(self, logits, labels):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-        return F.cross_entropy(logits, labels)
-
-
-def small_run(folder, criterion=None, resume=False):
-    """Return model and history of three epochs on 1 000 images."""
-    torch.manual_seed(0)
-    network = cifar_resnet(8).to(session.device)
-    few = small.loaders(batch_size=100, seed=0)
-    sgd = torch.optim.SGD(network.parameters(), 0.05, MOMENTUM, weight_decay=5e-4)
-    cycle = OneCycleLR(sgd, 0.05, total_steps=3 * len(few.train))
-    options = {"num_epochs": 3, "optimizer": sgd, "scheduler": cycle}
-    options |= {"save_path": folder, "resume": resume, "progress": False}
-    return network, train(network, few.train, few.val, criterion=criterion, **options)
-
-
-# %%
-with tempfile.TemporaryDirectory() as folder:
-    straight, straight_history = small_run(f"{folder}/straight")
-    # ten training batches and five of validation make an epoch: call 20 is in the next
-    _, broken = small_run(f"{folder}/interrupted", criterion=PressStop(20))
-    resumed, resumed_history = small_run(f"{folder}/interrupted", resume=True)
-
-pairs = zip(straight.parameters(), resumed.parameters(), strict=True)
-gap = max((a - b).abs().max().item() for a, b in pairs)
-same = {
-    name: getattr(straight_history, name) == getattr(resumed_history, name)
-    for name in ("train_loss", "val_loss", "val_accuracy", "lr")
-}
-print(f"epochs finished: {len(broken)}, then {len(resumed_history)}")
-print(f"largest difference between the weights: {gap:g}")
-print("same history:", same)
+# Better still, save `wrapped.module.state_dict()` in the first place, as `train` does.
 
 # %% [markdown]
-# The broken epoch was thrown away and repeated from its beginning. A difference of 0
-# means equal in every bit, as a CPU gives it; on a GPU some sums are added in varying
-# order, and the last digits may differ. Saving is safe as well: the new file is
-# written beside the old one and takes its name only when it is whole.
-
-# %% [markdown]
-# ## 10 · Why not watch the test set?
+# ## 13 · Why not watch the test set?
 #
 # Many tutorials evaluate on the test set after every epoch and report the best. Each
 # look is honest; taking the best of many is not, because the best is partly luck.
@@ -832,10 +1304,10 @@ print(
 # The best *validation* accuracy above is flattered too, by the same luck.
 
 # %% [markdown]
-# ## 11 · Results: the test, once
+# ## 14 · Results: the test, once
 
 # %%
-from course_utils.results import hardware_name, load_results, results_table, save_result
+from course_utils.results import hardware_name, results_table, save_result
 
 test_loss, test_accuracy = package.evaluate(model, loaders.test)
 noise = 1.96 * np.sqrt(test_accuracy * (1 - test_accuracy) / num_test)
@@ -879,6 +1351,165 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # covers the luck of the test images, not the luck of the seed. A short run may rank
 # recipes differently from a long one: what wins in twelve epochs may lose in 200. And
 # the accuracy on these images is no promise for photos from your telephone.
+
+# %% [markdown]
+# ## 15 · Weights that ship
+#
+# Some questions need a trained network, not a night of training. Four small ones come
+# with the course: ResNet-20 and its twin without shortcuts, for photos (`"cifar10"`,
+# `"cifar10-plain"`) and for sketches (`"sketches"`, `"sketches-plain"`). Beside each
+# file lies a card that says what it was trained on, how, and what it is not for.
+#
+# A number on a card is a claim. Test the two that fit your data, on the test images.
+
+# %%
+from course_utils.pretrained import PRETRAINED, load_pretrained
+
+kind_here = "photos" if splits.is_photos else "sketches"
+shipped = {}
+for name, (family, kind) in PRETRAINED.items():
+    if kind == kind_here:
+        network = load_pretrained(name).to(session.device)
+        shipped[name] = package.evaluate(network, loaders.test).accuracy
+        print(f"{name} ({family}): test accuracy {shipped[name]:.2%}")
+with_shortcuts, without_shortcuts = shipped.values()
+spread = 1.96 * np.sqrt(sum(a * (1 - a) for a in shipped.values()) / num_test)
+print(
+    f"With shortcuts {100 * (with_shortcuts - without_shortcuts):+.1f} points; "
+    f"the luck of {num_test} images is worth about ±{100 * spread:.1f}."
+)
+
+# %%
+cards = {run["shipped_as"]: run for run in load_results("pretrained")}
+table = "| name | network | trained on | epochs, seed | minutes, hardware "
+table += "| test accuracy in `results/` | here |\n" + "|---" * 7 + "|\n"
+for name, (family, kind) in PRETRAINED.items():
+    table += f"| `{name}` | {family} | {kind} "
+    if name in cards:
+        card = cards[name]
+        table += f"| {card['epochs']}, {card['seed']} | {card['minutes']:.0f}, "
+        table += f"{card['hardware']} | {card['test_accuracy']:.2%} "
+    else:
+        table += "| | | not measured "
+    table += f"| {shipped[name]:.2%} |\n" if name in shipped else "| other data |\n"
+display(Markdown(table))
+gaps = [abs(shipped[n] - cards[n]["test_accuracy"]) for n in shipped if n in cards]
+if gaps:
+    print(f"largest gap between the last two columns: {100 * max(gaps):.2f} points")
+
+# %% [markdown]
+# A claim that can be checked in a minute is worth more than one that cannot. The
+# weights are stored in half precision, which halves the file, and computed with in 32
+# bits. One seed of each network is one draw of each: it shows two networks, not what
+# shortcuts do.
+
+# %% [markdown]
+# ## 16 · Degradation, measured
+#
+# For that question, take several depths, and several seeds of each. [Lesson
+# 01](01_residual_blocks.ipynb) told the finding of He et al. (2015, Fig. 6): of plain
+# networks with 20 and 56 layers, the deeper one has the higher *training* error. That
+# is no overfitting, and no lack of capacity: the deeper one could copy the shallower
+# and pass the rest through. It is **degradation**: the deep network is too hard to
+# train. With shortcuts, 56 layers beat 20.
+#
+# Such runs take too long for a notebook. The ones below were measured by the project
+# (`tools/train_cifar10.py`) and are read from `results/`. Recall your fourth guess.
+
+# %%
+groups = {}  # data: network: depth: runs
+for run in load_results("degradation"):
+    families = groups.setdefault(run["data"], {})
+    families.setdefault(run["network"], {}).setdefault(run["depth"], []).append(run)
+
+
+def last_losses(runs: list[dict]) -> np.ndarray:
+    """Return the training loss of the last epoch, one number a seed."""
+    return np.array([run["history"]["train_loss"][-1] for run in runs])
+
+
+table = "| data | network | layers | seeds | last training loss (range) "
+table += "| validation accuracy | minutes a run, hardware |\n" + "|---" * 7 + "|\n"
+for data, families in groups.items():
+    for family, depths in sorted(families.items()):
+        for depth, runs in sorted(depths.items()):
+            losses = last_losses(runs)
+            accuracy_ = np.mean([run["val_accuracy"] for run in runs])
+            minutes = np.mean([run["minutes"] for run in runs])
+            table += f"| {data} | {family} | {depth} | {len(runs)} "
+            table += (
+                f"| {losses.mean():.3f} ({losses.min():.3f} to {losses.max():.3f}) "
+            )
+            table += f"| {accuracy_:.1%} | {minutes:.1f}, {runs[0]['hardware']} |\n"
+display(Markdown(table if groups else "Degradation: *not measured*."))
+
+
+# %%
+from itertools import pairwise
+
+
+def trend(shallow: np.ndarray, deep: np.ndarray) -> str:
+    """Return whether the deep networks' losses are all higher, or all lower."""
+    if min(len(shallow), len(deep)) > 1:
+        if deep.min() > shallow.max():
+            return "higher in every run"
+        if deep.max() < shallow.min():
+            return "lower in every run"
+    return "undecided"
+
+
+for data, families in groups.items():
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True, sharey=True)
+    lines = f"Last training loss, {data}:\n"
+    for axis, (family, depths) in zip(axes, sorted(families.items()), strict=False):
+        curves = {
+            f"{depth} layers": [run["history"]["train_loss"] for run in depths[depth]]
+            for depth in sorted(depths)
+        }
+        plot_seeds(curves, axis, linestyle="--")
+        axis.set(title=f"{family}, {data}", xlabel="epoch")
+        for few, many in pairwise(sorted(depths)):
+            pair = last_losses(depths[few]), last_losses(depths[many])
+            lines += f"\n- {family}, {few} → {many} layers: "
+            lines += f"{pair[1].mean() - pair[0].mean():+.3f}, {trend(*pair)}"
+    axes[0].set_ylabel("training loss (cross-entropy)")
+    plt.show()
+    display(Markdown(lines))
+
+# %% [markdown]
+# The figure shows the training loss of each epoch: the mean over the seeds, in a band
+# from the lowest to the highest. In the plain panel, does the deepest network lie above
+# a shallower one? And in the residual panel? The lines under it count: "higher in every
+# run" means that each run of the deeper network ended above each of the shallower one.
+
+# %%
+WORDS = {"higher in every run": "degraded", "lower in every run": "not degraded"}
+for data, families in groups.items():
+    verdicts = []
+    for family, depths in sorted(families.items()):
+        few, many = sorted(depths)[-2:] if len(depths) > 1 else [*depths] * 2
+        word = WORDS.get(trend(last_losses(depths[few]), last_losses(depths[many])))
+        verdicts.append(f"{family} **{word or 'undecided'}** ({few} → {many} layers)")
+    run = next(iter(depths.values()))[0]
+    steps = run["epochs"] * -(-run["train_size"] // run["batch_size"])
+    line = f"{data}: {', '.join(verdicts)}."
+    plain, residual = (families.get(name, {}) for name in ("plain", "residual"))
+    if shared := plain.keys() & residual.keys():
+        deep = max(shared)
+        gap = last_losses(plain[deep]).mean() - last_losses(residual[deep]).mean()
+        line += f" Plain minus residual, {deep} layers: {gap:+.3f}."
+    display(Markdown(f"{line} A run took {steps} steps on {run['train_size']} images."))
+
+# %% [markdown]
+# "Degraded" means: with more layers, every run ended at a higher training loss.
+#
+# **What this does not show.** He et al. trained for 64 000 iterations, on 50 000
+# images. In a run as short as these, a deep network may be behind because it learns
+# *later*, not because it never would; only the long run tells the two apart. The loss
+# is also taken from augmented images while the weights change. And all depths share one
+# learning rate, which may suit one of them better than another. What it can show is the
+# paper's first observation: whether, at an equal number of steps, more layers fit the
+# training images *worse*, and whether shortcuts change that.
 
 # %% [markdown]
 # ## Myths, tested
@@ -938,14 +1569,15 @@ display(
 # 1. *Prepare images.* Three splits, three jobs. Mean and standard deviation over all
 #    pixels of the training images, never averaged from single images. Crops and flips
 #    in training alone.
-# 2. *One epoch.* Forward, loss, zero the gradients, backward, step; count by images,
-#    not batches. Evaluation needs `eval()` *and* `no_grad()`.
-# 3. *Schedules.* High first, low at the end; draw it; know whether it counts batches
-#    or epochs.
-# 4. *Save.* State dicts, written whole, with optimiser, schedule and random states,
-#    so that a resumed run is the same run. Load with `weights_only=True`.
-# 5. *Report.* Choose on validation, test once, give the interval, the seeds and the
-#    hardware.
+# 2. *One epoch, and its faults.* Forward, loss, zero the gradients, backward, step.
+#    Evaluate with `eval()` *and* `no_grad()`. Draw the schedule. Validation bad beside
+#    good training: judge in another order, then look at the images.
+# 3. *Faster.* 16 bits, memory order and compiler change the time and the last digits.
+#    Processes average the gradients of equal shares; only BatchNorm notices.
+# 4. *Save.* State dicts, written whole, with optimiser, schedule and random states.
+#    Load `weights_only=True`.
+# 5. *Report.* Choose on validation, test once; interval, seeds, hardware. Compare with
+#    several seeds of each.
 
 # %% [markdown]
 # ## Exercises
@@ -1008,6 +1640,38 @@ def warmup_cosine(step: int, warmup_steps: int, total_steps: int) -> float:
 check.warmup_cosine(warmup_cosine)
 
 # %% [markdown]
+# ### ★★ Who else is in the batch?
+#
+# Somebody hands you a network and asks whether `eval()` was forgotten anywhere in it.
+# Return True if what it says of an image depends on the *other* images of the batch.
+# Ask the outputs, not the flag `training`: a single layer may be in the wrong mode. And
+# leave the network exactly as you found it.
+#
+# Expected: False for `cifar_resnet(8).eval()`, True for the same network in `train()`.
+
+
+# %% tags=["exercise"]
+def depends_on_company(network: nn.Module, images: torch.Tensor) -> bool:
+    """Return whether the logits of `images` (B, 3, H, W) depend on their company."""
+    raise NotImplementedError
+
+
+check.depends_on_company(depends_on_company)
+
+
+# %% tags=["solution"]
+@torch.no_grad()
+def depends_on_company(network: nn.Module, images: torch.Tensor) -> bool:
+    """Return whether the logits of `images` (B, 3, H, W) depend on their company."""
+    double = copy.deepcopy(network)  # its running means may move
+    together = double(images)
+    apart = torch.cat([double(half) for half in images.chunk(2)])
+    return not torch.allclose(together, apart, atol=1e-4)
+
+
+check.depends_on_company(depends_on_company)
+
+# %% [markdown]
 # ### ★★★ Label smoothing
 #
 # A label says "cat, and nothing else". Label smoothing asks for less certainty: the
@@ -1046,12 +1710,16 @@ check.smoothed_cross_entropy(smoothed_cross_entropy)
 #
 # - A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
 # - K. He, X. Zhang, S. Ren, J. Sun, *Deep Residual Learning for Image Recognition*,
-#   2015, arXiv 1512.03385, section 4.2.
+#   2015, arXiv 1512.03385, section 4.2, Fig. 6 and Table 6.
 # - S. Zagoruyko, N. Komodakis, *Wide Residual Networks*, 2016, arXiv 1605.07146.
 # - L. Smith, N. Topin, *Super-Convergence*, 2017, arXiv 1708.07120 (one cycle).
+# - P. Micikevicius et al., *Mixed Precision Training*, 2018, arXiv 1710.03740.
+# - P. Goyal et al., *Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour*, 2017,
+#   arXiv 1706.02677.
 # - C. Szegedy et al., *Rethinking the Inception Architecture*, 2015, arXiv
 #   1512.00567, section 7 (label smoothing).
-#
+
+# %% [markdown]
 # **Next.** You have a block, a network and a trained classifier. Explain the whole to
 # somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through [02 · The
 # full network](02_full_network.ipynb) to the table above: what you cannot explain is

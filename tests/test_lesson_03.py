@@ -96,6 +96,27 @@ def straight_down(step, warmup, total):
     return step / warmup if step < warmup else (total - step) / (total - warmup)
 
 
+def the_flag(network, images):
+    return network.training
+
+
+def another_order(network, images):
+    logits = copy.deepcopy(network)(images)
+    turned = copy.deepcopy(network)(images.flip(0)).flip(0)
+    return not torch.allclose(logits, turned, atol=1e-4)
+
+
+def without_a_copy(network, images):
+    with torch.no_grad():
+        return not torch.allclose(network(images)[:3], network(images[:3]), atol=1e-4)
+
+
+def leaves_train_mode(network, images):
+    found = LESSON["depends_on_company"](network, images)
+    network.train()
+    return found
+
+
 def no_mean(logits, labels, smoothing):
     return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="none")
 
@@ -132,6 +153,11 @@ def probabilities(logits, labels, smoothing):
         ("warmup_cosine", cosine_from_the_start, "count its steps from the end"),
         ("warmup_cosine", ends_too_late, "half a turn"),
         ("warmup_cosine", straight_down, "not a straight line"),
+        ("depends_on_company", the_flag, "the outputs for an image"),
+        ("depends_on_company", another_order, "the same company"),
+        ("depends_on_company", without_a_copy, "running means moved"),
+        ("depends_on_company", leaves_train_mode, "in another mode"),
+        ("depends_on_company", lambda *_: None, "Not solved yet|returns nothing"),
         ("smoothed_cross_entropy", no_mean, "one number"),
         ("smoothed_cross_entropy", probabilities, "minus the log-probability"),
         ("smoothed_cross_entropy", others_only, "has its part"),
@@ -148,7 +174,8 @@ def test_checks_refuse_wrong_answers_with_their_hint(exercise, answer, hint, cap
 
 
 @pytest.mark.parametrize(
-    "exercise", ["dataset_mean", "warmup_cosine", "smoothed_cross_entropy"]
+    "exercise",
+    ["dataset_mean", "warmup_cosine", "depends_on_company", "smoothed_cross_entropy"],
 )
 def test_checks_accept_the_solution_and_wait_for_an_answer(exercise, capsys):
     assert getattr(check, exercise)(LESSON[exercise])

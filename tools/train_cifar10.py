@@ -24,6 +24,7 @@ from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.distributed import device_of_rank, rank, share
 from course_utils.models import cifar_plain, cifar_resnet
+from course_utils.precision import amp_dtype
 from course_utils.results import save_result
 from course_utils.session import start
 from course_utils.training import evaluate, train
@@ -86,6 +87,7 @@ def run(options: argparse.Namespace) -> Path:
         "val_accuracy": max(history.val_accuracy),
         "test_accuracy": test.accuracy,
         "minutes": sum(history.seconds) / 60,
+        "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
         "threads": torch.get_num_threads(),
         "history": asdict(history),
     }

@@ -1,13 +1,15 @@
 """Checks of the exercises of lesson 03."""
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
+from course_utils.models import cifar_resnet
 
 
 @exercise(hint="add up the loss of all images first; a batch of n holds n of them.")
@@ -71,6 +73,49 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
             "the way down. Hint: (1 + cos) / 2, not a straight line."
         )
     return "Up in a straight line, down along half a cosine."
+
+
+@exercise(hint="show the network the same images once together, once in two halves.")
+def depends_on_company(answer: Callable[[nn.Module, Tensor], bool]) -> str:
+    """Return a sentence if `answer` finds batch statistics in use, and only those."""
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randn(6, 3, 16, 16, generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        in_train, in_eval, one_left = (cifar_resnet(8) for _ in range(3))
+    in_eval.eval()
+    one_left.eval().bn1.train()
+    no_norm = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
+    cases = (
+        ("in train()", in_train, True),
+        ("in eval()", in_eval, False),
+        ("in eval() but for one layer", one_left, True),
+        ("in train(), but without BatchNorm", no_norm, False),
+    )
+    for name, network, right in cases:
+        before = copy.deepcopy(network.state_dict())
+        modes = [part.training for part in network.modules()]
+        found = answer(network, images)
+        if found is None:
+            raise Wrong("The function returns nothing. Hint: return True or False.")
+        if bool(found) != right:
+            raise Wrong(
+                f"For a network {name} it gives {bool(found)}. Hint: compare the "
+                "outputs for an image in two different companies, up to rounding; "
+                "another order of the same images is the same company."
+            )
+        after = network.state_dict()
+        if [part.training for part in network.modules()] != modes:
+            raise Wrong(
+                f"Right for a network {name}, but it is in another mode afterwards. "
+                "Hint: try it on a copy."
+            )
+        if not all(torch.equal(before[key], after[key]) for key in before):
+            raise Wrong(
+                f"Right for a network {name}, but its running means moved. Hint: "
+                "no_grad() does not stop that; try it on a copy."
+            )
+    return "It finds the layer that was forgotten, and leaves no trace."
 
 
 @exercise(
