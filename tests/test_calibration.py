@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from course_utils.calibration import (
+from course_utils.metrics import (
     expected_calibration_error,
     fit_temperature,
     reliability,

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torchvision.transforms.functional import gaussian_blur as torchvision_blur
 
-from course_utils.corruptions import (
+from course_utils.data.corruptions import (
     brightness,
     gaussian_blur,
     gaussian_noise,

@@ -7,19 +7,19 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils import models
-from course_utils.ablation import (
+from course_utils.explain.ablation import (
     block_deleted,
     block_names,
     blocks_swapped,
     branch_statistics,
 )
-from course_utils.explain import (
+from course_utils.explain.features import (
     feature_maps,
     grad_cam,
     penultimate_features,
     randomised,
 )
-from course_utils.receptive_field import ReceptiveField, receptive_field
+from course_utils.explain.receptive_field import ReceptiveField, receptive_field
 
 NETWORKS = {
     "residual": lambda: models.cifar_resnet(8, 7),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.landscape import filter_normalised_directions, loss_slice
+from course_utils.explain.landscape import filter_normalised_directions, loss_slice
 from course_utils.models import cifar_plain, cifar_resnet, resnet50
 from course_utils.training import evaluate
 

@@ -10,21 +10,21 @@ from sklearn import metrics as sk
 from small_training import make_loaders
 from torch import nn
 
-from course_utils.confusion import (
-    confusion_matrix,
-    most_confused,
-    normalise_rows,
-    precision_recall_f1,
-)
-from course_utils.intervals import images_to_tell_apart, mcnemar, wilson_interval
 from course_utils.metrics import (
     accuracy,
     collect_logits,
+    confusion_matrix,
     format_per_class,
+    images_to_tell_apart,
     least_confident_hits,
+    mcnemar,
     most_confident_mistakes,
+    most_confused,
+    normalise_rows,
     per_class_accuracy,
+    precision_recall_f1,
     top_k_accuracy,
+    wilson_interval,
 )
 from course_utils.models import cifar_resnet
 

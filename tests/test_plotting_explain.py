@@ -6,14 +6,14 @@ import pytest
 from matplotlib.colors import to_hex
 
 from course_utils.plotting import course_style
-from course_utils.plotting_explain import (
+from course_utils.plotting.explain import (
     plot_branch_ratios,
     plot_deletion,
     plot_embedding,
     plot_loss_slice,
     plot_loss_surface,
 )
-from course_utils.plotting_images import (
+from course_utils.plotting.images import (
     RIGHT,
     WRONG,
     overlay_heatmap,

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from course_utils.plotting import show_images
+from course_utils.plotting.curves import show_images
 
 RIGHT, WRONG = "#009E73", "#D55E00"  # of the style sheet: green and red, told apart
 

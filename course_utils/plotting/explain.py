@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import PercentFormatter
 
-from course_utils.plotting_images import refuse_classes
+from course_utils.plotting.images import refuse_classes
 
 MARKERS = "osD^"
 MOST_NAMES = 30  # along an axis; of more, every second, third … is written

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_utils import guards
-from course_utils.metrics import accuracy, refuse_misfits
+from course_utils.metrics.classification import accuracy, refuse_misfits
 
 
 class Reliability(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from course_utils import guards
-from course_utils.metrics import refuse_names, refuse_one_class
+from course_utils.metrics.classification import refuse_names, refuse_one_class
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, num_classes: int) -> Tensor:

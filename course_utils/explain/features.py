@@ -14,7 +14,12 @@ from torchvision.models.feature_extraction import (
 
 from course_utils import guards
 from course_utils.checkpoint import architecture_of, build_model
-from course_utils.observing import device_of, near_matches, observed, refuse_images
+from course_utils.explain.observing import (
+    device_of,
+    near_matches,
+    observed,
+    refuse_images,
+)
 
 
 def feature_maps(

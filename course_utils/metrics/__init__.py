@@ -1,0 +1,57 @@
+"""How good the predictions are, and how sure of that one may be."""
+
+from course_utils.metrics.calibration import (
+    Reliability,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+from course_utils.metrics.classification import (
+    PerClass,
+    accuracy,
+    collect_logits,
+    format_per_class,
+    least_confident_hits,
+    most_confident_mistakes,
+    per_class_accuracy,
+    top_k_accuracy,
+)
+from course_utils.metrics.confusion import (
+    Confusion,
+    PrecisionRecallF1,
+    confusion_matrix,
+    most_confused,
+    normalise_rows,
+    precision_recall_f1,
+)
+from course_utils.metrics.intervals import (
+    McNemar,
+    images_to_tell_apart,
+    mcnemar,
+    wilson_interval,
+)
+
+__all__ = [
+    "Confusion",
+    "McNemar",
+    "PerClass",
+    "PrecisionRecallF1",
+    "Reliability",
+    "accuracy",
+    "collect_logits",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "fit_temperature",
+    "format_per_class",
+    "images_to_tell_apart",
+    "least_confident_hits",
+    "mcnemar",
+    "most_confident_mistakes",
+    "most_confused",
+    "normalise_rows",
+    "per_class_accuracy",
+    "precision_recall_f1",
+    "reliability",
+    "top_k_accuracy",
+    "wilson_interval",
+]
