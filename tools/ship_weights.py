@@ -50,7 +50,8 @@ test once |
 | validation accuracy | {val:.2%} |
 | test accuracy | {test:.2%} |
 | recipe | {epochs} epochs of batches of {batch_size}, SGD (momentum 0.9, Nesterov, \
-weight decay 0.0005), one cycle up to a learning rate of {lr}, crop and flip; arithmetic in {arithmetic} |
+weight decay 0.0005), one cycle up to a learning rate of {lr}, crop and flip; \
+arithmetic in {arithmetic} |
 | seed | {seed} |
 | hardware, time | {hardware}, {threads} thread(s), {minutes:.0f} minutes beside other \
 work |
