@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils.checkpoint import load_checkpoint
+from course_utils.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.pretrained import PRETRAINED, load_pretrained, pretrained_path
+from course_utils.models import cifar_resnet
+from course_utils.pretrained import (
+    PRETRAINED,
+    load_pretrained,
+    load_trained,
+    pretrained_path,
+)
+from course_utils.session import start
 from course_utils.training import evaluate
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -75,3 +82,38 @@ def test_it_reproduces_its_cards_accuracy(name, photos):
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match="no pretrained network 'imagenet'; choose"):
         load_pretrained("imagenet")
+
+
+def test_the_readers_own_network_goes_first(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_DATA", "built-in")
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    session, splits = start(), load_cifar10(None)
+    own = tmp_path / "runs" / "03_cifar10_training" / "best.pt"
+
+    shipped = load_trained(session, splits)
+    assert "the pretrained 'sketches' that ships" in capsys.readouterr().out
+    assert shipped.architecture["depth"] == 20
+
+    network = cifar_resnet(8)
+    checkpoint = {
+        "model": network.state_dict(),
+        "architecture": network.architecture,
+        "data": splits.info(500),  # on fewer images: the same data all the same
+        "val_accuracy": 0.5,
+    }
+    save_checkpoint(own, checkpoint)
+    assert load_trained(session, splits).architecture["depth"] == 8
+    said = capsys.readouterr().out
+    assert "your own, runs/03_cifar10_training/best.pt" in said
+    assert "validation accuracy 50.0%" in said
+
+    checkpoint["data"] = {**splits.info(), "mean": [0.1, 0.2, 0.3]}
+    save_checkpoint(own, checkpoint)
+    assert load_trained(session, splits).architecture["depth"] == 20
+    said = capsys.readouterr().out
+    assert "which was trained on other data" in said
+    assert "the pretrained 'sketches'" in said
+
+    own.write_bytes(b"no checkpoint")
+    with pytest.raises(CheckpointError, match=r"best\.pt is damaged"):
+        load_trained(session, splits)

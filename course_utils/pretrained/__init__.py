@@ -4,7 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
-from course_utils.checkpoint import load_model
+from course_utils.checkpoint import load_checkpoint, load_model
+from course_utils.data.arrays import ImageSplits
+from course_utils.session import Session
 
 # name: network, data it was trained on
 PRETRAINED = {
@@ -49,3 +51,37 @@ def load_pretrained(name: str) -> nn.Module:
     Taught in: lesson 03, "Weights that ship".
     """
     return load_model(pretrained_path(name))
+
+
+def load_trained(session: Session, splits: ImageSplits) -> nn.Module:
+    """Return the reader's own network of lesson 03, else the one that ships.
+
+    Prints which. The reader's is passed over if it was trained on other data, for
+    example on sketches where there are photos now.
+
+    Args:
+        session: Says where the reader's checkpoints are, and on which device to put
+            the network.
+        splits: The data in use.
+
+    Returns:
+        Maps images normalised as `splits` does to logits (B, 10); in eval mode.
+
+    Raises:
+        CheckpointError: If the reader's file is damaged.
+
+    Taught in: lesson 04, first cells.
+    """
+    own = session.runs_dir / "03_cifar10_training" / "best.pt"
+    name = "cifar10" if splits.is_photos else "sketches"
+    shown = f"{own.parent.parent.name}/{own.parent.name}/{own.name}"
+    if own.is_file():
+        checkpoint = load_checkpoint(own)
+        theirs, ours = checkpoint.get("data") or {}, splits.info()
+        if all(theirs.get(key) == ours[key] for key in ("classes", "mean", "std")):
+            accuracy = checkpoint["val_accuracy"]
+            print(f"network  your own, {shown} (validation accuracy {accuracy:.1%})")
+            return load_model(own).to(session.device)
+        print(f"network  not {shown}, which was trained on other data, but:")
+    print(f"network  the pretrained {name!r} that ships with the course")
+    return load_pretrained(name).to(session.device)
