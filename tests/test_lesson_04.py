@@ -1,0 +1,273 @@
+"""Lesson 04: what it writes out is the package's, and its checks judge."""
+
+import numpy as np
+import pytest
+import torch
+from lesson_code import definitions
+from torch.utils.data import DataLoader, TensorDataset
+
+from course_utils import metrics
+from course_utils.checks import lesson_04 as check
+from course_utils.models import cifar_resnet
+
+NAME = "04_per_class_evaluation"
+LESSON = definitions(NAME)
+LESSON["Z95"] = 1.959964  # a constant beside wilson_interval
+STUBS = definitions(NAME, skip=("solution",))
+
+
+def some_logits(images=300, num_classes=6, seed=0):
+    """Return logits and labels of a network that is right about half the time."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(num_classes, (images,), generator=generator)
+    logits = torch.randn(images, num_classes, generator=generator)
+    logits[torch.arange(images), labels] += 1.2
+    return 2 * logits, labels
+
+
+def test_the_lessons_logits_are_the_packages():
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(21, 3, 8, 8), torch.arange(21) % 10)
+    loader, model = DataLoader(data, 8), cifar_resnet(8)
+    for ours, packaged in zip(
+        LESSON["collect_logits"](model, loader),
+        metrics.collect_logits(model, loader),
+        strict=True,
+    ):
+        assert torch.equal(ours, packaged)
+    assert model.training  # as it was found
+
+
+def test_the_lessons_scores_are_the_packages():
+    logits, labels = some_logits()
+    for k in (1, 2, 6):
+        ours = LESSON["top_k_accuracy"](logits, labels, k)
+        assert ours == metrics.top_k_accuracy(logits, labels, k)
+    pairs = zip(
+        LESSON["per_class_accuracy"](logits, labels),
+        metrics.per_class_accuracy(logits, labels),
+        strict=True,
+    )
+    assert all(torch.equal(a, b) for a, b in pairs)
+    matrix = LESSON["confusion_matrix"](labels, logits.argmax(1), 6)
+    assert torch.equal(matrix, metrics.confusion_matrix(labels, logits.argmax(1), 6))
+    pairs = zip(
+        LESSON["precision_recall_f1"](matrix),
+        metrics.precision_recall_f1(matrix),
+        strict=True,
+    )
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_the_lessons_intervals_and_tests_are_the_packages():
+    correct, count = np.array([0, 18, 20, 900]), np.array([20, 20, 20, 1000])
+    ours = LESSON["wilson_interval"](correct, count)
+    packaged = metrics.wilson_interval(correct, count)
+    assert np.allclose(ours, packaged, atol=1e-6)
+    logits, labels = some_logits()
+    other, _ = some_logits(seed=1)
+    models = logits.argmax(1), other.argmax(1)
+    assert LESSON["mcnemar"](labels, *models) == metrics.mcnemar(labels, *models)
+
+
+def test_the_lessons_calibration_is_the_packages():
+    logits, labels = some_logits()
+    probabilities = logits.double().softmax(1)
+    for num_bins in (1, 4, 15):
+        ours = LESSON["expected_calibration_error"](probabilities, labels, num_bins)
+        packaged = metrics.expected_calibration_error(probabilities, labels, num_bins)
+        assert ours == pytest.approx(packaged)
+    ours = LESSON["fit_temperature"](logits, labels)
+    assert ours == pytest.approx(metrics.fit_temperature(logits, labels), rel=0.01)
+
+
+def test_the_gap_in_deviations_is_the_two_proportion_test():
+    # hand-computed: 0.9 - 0.8 over sqrt(0.85 * 0.15 * 2 / 100)
+    assert LESSON["gap_in_deviations"](90, 100, 80, 100) == pytest.approx(1.9803, 1e-4)
+    assert LESSON["gap_in_deviations"](50, 50, 80, 80) == 0  # all right: no gap
+
+
+def test_a_short_last_batch_weighs_too_much():
+    hits = torch.tensor([True, True, True, False])
+    assert LESSON["mean_of_batch_means"](hits, 3) == pytest.approx(0.5)
+    assert LESSON["mean_of_batch_means"](hits, 2) == pytest.approx(0.75)
+
+
+def overall(matrix):
+    return (matrix.trace() / matrix.sum()).item()
+
+
+def mean_precision(matrix):
+    return (matrix.diag() / matrix.sum(0)).mean().item()
+
+
+def sum_of_recalls(matrix):
+    return (matrix.diag() / matrix.sum(1)).sum().item()
+
+
+def with_the_empty_class(matrix):
+    return (matrix.diag() / matrix.sum(1)).mean().item()
+
+
+def empty_counts_as_zero(matrix):
+    return (matrix.diag() / matrix.sum(1).clamp(min=1)).mean().item()
+
+
+def least_sure(probabilities, labels, coverage):
+    confidence, predictions = probabilities.max(1)
+    chosen = confidence.argsort()[: round(coverage * len(labels))]
+    return (predictions[chosen] == labels[chosen]).float().mean().item()
+
+
+def as_threshold(probabilities, labels, coverage):
+    confidence, predictions = probabilities.max(1)
+    chosen = (confidence >= coverage) | (coverage == 1)
+    return (predictions[chosen] == labels[chosen]).float().mean().item()
+
+
+def over_all_images(probabilities, labels, coverage):
+    confidence, predictions = probabilities.max(1)
+    chosen = confidence.argsort(descending=True)[: round(coverage * len(labels))]
+    return (predictions[chosen] == labels[chosen]).sum().item() / len(labels)
+
+
+def by_the_right_class(probabilities, labels, coverage):
+    known = probabilities[torch.arange(len(labels)), labels]
+    chosen = known.argsort(descending=True)[: round(coverage * len(labels))]
+    return (probabilities.argmax(1)[chosen] == labels[chosen]).float().mean().item()
+
+
+def ignores_coverage(probabilities, labels, coverage):
+    return (probabilities.argmax(1) == labels).float().mean().item()
+
+
+def unpaired(first, second, rng, draws=2000):
+    shape = draws, len(first)
+    leads = first[rng.integers(len(first), size=shape)].mean(1)
+    leads -= second[rng.integers(len(first), size=shape)].mean(1)
+    return tuple(np.quantile(leads, [0.025, 0.975]))
+
+
+def second_minus_first(first, second, rng, draws=2000):
+    return LESSON["lead_interval"](second, first, rng, draws)
+
+
+def in_points(first, second, rng, draws=2000):
+    low, high = LESSON["lead_interval"](first, second, rng, draws)
+    return 100 * low, 100 * high
+
+
+def without_repetition(first, second, rng, draws=50):
+    gained = first.astype(float) - second
+    leads = [rng.permutation(gained).mean() for _ in range(draws)]
+    return tuple(np.quantile(leads, [0.025, 0.975]))
+
+
+def lowest_and_highest(first, second, rng, draws=2000):
+    gained = first.astype(float) - second
+    leads = gained[rng.integers(len(gained), size=(draws, len(gained)))].mean(1)
+    return leads.min(), leads.max()
+
+
+def upper_end_first(first, second, rng, draws=2000):
+    return LESSON["lead_interval"](first, second, rng, draws)[::-1]
+
+
+def excess_of(probabilities, labels):
+    confidence, predictions = probabilities.max(1)
+    return confidence, confidence - (predictions == labels).double()
+
+
+def equal_width(probabilities, labels, num_bins):
+    return metrics.expected_calibration_error(probabilities, labels, num_bins)
+
+
+def signed(probabilities, labels, num_bins):
+    confidence, excess = excess_of(probabilities, labels)
+    groups = excess[confidence.argsort()].tensor_split(num_bins)
+    return abs(sum(group.sum().item() for group in groups)) / len(labels)
+
+
+def unsorted(probabilities, labels, num_bins):
+    _, excess = excess_of(probabilities, labels)
+    groups = excess.tensor_split(num_bins)
+    return sum(abs(group.sum().item()) for group in groups) / len(labels)
+
+
+def drops_the_rest(probabilities, labels, num_bins):
+    confidence, excess = excess_of(probabilities, labels)
+    size = len(labels) // num_bins
+    groups = excess[confidence.argsort()][: size * num_bins].view(num_bins, size)
+    return groups.mean(1).abs().mean().item()
+
+
+def of_the_right_class(probabilities, labels, num_bins):
+    known = probabilities[torch.arange(len(labels)), labels]
+    return abs((known - (probabilities.argmax(1) == labels).double()).mean().item())
+
+
+def no_answer(*_):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("balanced_accuracy", overall, "the overall accuracy"),
+        ("balanced_accuracy", mean_precision, "true classes are in rows"),
+        ("balanced_accuracy", sum_of_recalls, "how many classes"),
+        ("balanced_accuracy", with_the_empty_class, "leave that class out"),
+        ("balanced_accuracy", empty_counts_as_zero, "leave that class out"),
+        ("balanced_accuracy", no_answer, "returns nothing"),
+        ("accuracy_when_sure", least_sure, "begins with the smallest"),
+        ("accuracy_when_sure", as_threshold, "a share of the images"),
+        ("accuracy_when_sure", over_all_images, "by how many answers"),
+        ("accuracy_when_sure", by_the_right_class, "which nobody knows"),
+        ("accuracy_when_sure", ignores_coverage, "highest probability"),
+        ("accuracy_when_sure", no_answer, "returns nothing"),
+        ("lead_interval", unpaired, "only on the same ones"),
+        ("lead_interval", second_minus_first, "whose lead"),
+        ("lead_interval", in_points, "neither points nor numbers"),
+        ("lead_interval", without_repetition, "no interval|far too narrow"),
+        ("lead_interval", lowest_and_highest, "2.5 % at each end"),
+        ("lead_interval", upper_end_first, "lower end first"),
+        ("lead_interval", no_answer, "returns nothing"),
+        ("equal_size_calibration_error", equal_width, "not the range from 0 to 1"),
+        ("equal_size_calibration_error", signed, "absolute value first"),
+        ("equal_size_calibration_error", unsorted, "sort by confidence first"),
+        ("equal_size_calibration_error", drops_the_rest, "no image is left out"),
+        ("equal_size_calibration_error", of_the_right_class, "highest probability"),
+        ("equal_size_calibration_error", no_answer, "returns nothing"),
+    ],
+)
+def test_checks_refuse_wrong_answers_with_their_hint(exercise, answer, hint, capsys):
+    assert not getattr(check, exercise)(answer)
+    output = capsys.readouterr().out
+    assert any(part in output for part in hint.split("|")), output
+    assert len(output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "exercise",
+    [
+        "balanced_accuracy",
+        "accuracy_when_sure",
+        "lead_interval",
+        "equal_size_calibration_error",
+    ],
+)
+def test_checks_accept_the_solution_and_wait_for_an_answer(exercise, capsys):
+    assert getattr(check, exercise)(LESSON[exercise])
+    assert capsys.readouterr().out.startswith("✓")
+    assert not getattr(check, exercise)(STUBS[exercise])
+    assert capsys.readouterr().out.startswith("Not solved yet. Hint: ")
+
+
+def test_a_lead_from_the_normal_distribution_is_accepted_too(capsys):
+    def normal(first, second, rng):
+        gained = first.astype(float) - second
+        half = 1.96 * gained.std() / len(gained) ** 0.5
+        return gained.mean() - half, gained.mean() + half
+
+    assert check.lead_interval(normal)
+    assert capsys.readouterr().out.startswith("✓")
