@@ -181,7 +181,8 @@ def overlay_heatmap(
 
     Args:
         image: uint8 (H, W, 3), or float in [0, 1].
-        heatmap: float (h, w), at least 0; stretched over the image, whatever its size.
+        heatmap: float (h, w), at least 0; stretched over the image, whatever its size,
+            to one value a pixel.
         ax: Axes to draw on; default a new figure's.
 
     Raises:
@@ -201,16 +202,21 @@ def overlay_heatmap(
     height, width = image.shape[:2]
     ax.imshow(image.mean(2), cmap="gray")
     ax.imshow(
-        heatmap,
+        _stretched(_stretched(heatmap, height).T, width).T,
         cmap="inferno",
         vmin=0,
         vmax=heatmap.max() or 1,  # a map of zeros stays dark
         alpha=0.5,
-        interpolation="bilinear",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
     )
     ax.axis("off")
     return ax
+
+
+def _stretched(values: np.ndarray, length: int) -> np.ndarray:
+    """Return `values` with `length` rows, interpolated between old rows' centres."""
+    rows = np.arange(len(values))
+    places = (np.arange(length) + 0.5) * len(values) / length - 0.5
+    return np.stack([np.interp(places, rows, column) for column in values.T], axis=1)
 
 
 def _own_range(picture: np.ndarray) -> np.ndarray:
