@@ -500,12 +500,12 @@ print(
 # that a later ReLU would overwrite. A test of the course compares it with the library
 # captum.
 #
-# Now look: three images that the network has right and three that it has wrong. For
+# Now look: two images that the network has right and three that it has wrong. For
 # each, what speaks for the predicted class, and what for another one: the true class of
 # a mistake, the runner-up otherwise.
 
 # %%
-rows = np.array([*right[:3], *(wrong if len(wrong) else right[3:])[:3]])
+rows = np.array([*right[:2], *(wrong if len(wrong) else right[2:])[:3]])
 batch = torch.stack([loader.dataset[i][0] for i in rows])
 second = logits[rows].topk(2).indices[:, 1].numpy()
 other = np.where(predicted[rows] == true[rows], second, true[rows])
@@ -600,7 +600,7 @@ display(
 # %%
 parts = ["fc", *reversed(stages)]
 twins = {"trained": model}
-for count in range(1, len(parts) + 1):
+for count in range(1, len(parts)):
     name = parts[0] if count == 1 else f"… {parts[count - 1]}"
     twins[name] = explain.randomised(model, seed=1, parts=parts[:count])
 twins["all"] = untrained
@@ -686,7 +686,8 @@ if getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False):
     choices = [name for name, _ in model.named_modules() if name.startswith("layer")]
     choices = [name for name in choices if name.count(".") < 2]
     slider = widgets.IntSlider(int(rows[-1]), 0, len(true) - 1, continuous_update=False)
-    widgets.interact(look, image=slider, layer=widgets.Dropdown(options=choices[::-1]))
+    names = widgets.Dropdown(options=choices[::-1], value=last)
+    widgets.interact(look, image=slider, layer=names)
 
 # %% [markdown]
 # An image, and its map for the predicted class in the layer named above it.
@@ -753,10 +754,10 @@ queries = rows[0], rows[-1]  # of the Grad-CAM figure: one right, one wrong
 panels, titles = [], []
 for query in queries:
     for name in ("pixels", "features"):
-        panels += [query, *neighbours[name][query][:5]]
+        panels += [query, *neighbours[name][query][:4]]
         titles += [f"query, by {name}:\n{splits.classes[true[query]]}"]
-        titles += [splits.classes[true[i]] for i in neighbours[name][query][:5]]
-plotting.show_images(pictures[panels], titles, columns=6, size=1.0)
+        titles += [splits.classes[true[i]] for i in neighbours[name][query][:4]]
+plotting.show_images(pictures[panels], titles, columns=5, size=1.0)
 plt.gcf().set_dpi(70)
 plt.show()
 if len(wrong):
@@ -766,7 +767,7 @@ if len(wrong):
         print(f"mistakes: {part:.0%} of the neighbours are of the {name} class")
 
 # %% [markdown]
-# Each row is a query, left, and its five nearest: by pixels, then by features, for an
+# Each row is a query, left, and its four nearest: by pixels, then by features, for an
 # image that the network has right and for one that it has wrong (if there is one).
 # Titles are the true classes. What do the images of a row have in common: background
 # and brightness, or the thing? Mistakes have neighbours too, and the lines under the

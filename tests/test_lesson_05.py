@@ -1,11 +1,18 @@
 """Lesson 05: its functions are the package's, and its checks judge rightly."""
 
+from types import SimpleNamespace
+
+import jupytext
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+import small_training
 import torch
-from lesson_code import definitions
+from ipykernel.ipkernel import IPythonKernel
+from lesson_code import LESSONS, definitions
 from torch import nn
 
-from course_utils import explain
+from course_utils import explain, plotting
 from course_utils.checks import lesson_05 as check
 from course_utils.models import (
     BasicBlock,
@@ -85,6 +92,34 @@ def test_parts_of_a_filter_hold_shares_of_its_squared_weight():
     assert share(weights[:, :1], weights[:, :1].expand(-1, 3, -1, -1)) == 1
 
 
+@pytest.mark.parametrize("answers", [False, True])
+def test_controls_are_there_only_where_somebody_can_use_them(answers, monkeypatch):
+    assert hasattr(IPythonKernel, "_allow_stdin")
+    kernel = SimpleNamespace(_allow_stdin=answers)
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    shown = []
+    monkeypatch.setattr(
+        "ipywidgets.interact", lambda f, **controls: shown.append(controls)
+    )
+    small, model = small_training.make_loaders().test, cifar_resnet(8, 3)
+    pictures = small.dataset.images.numpy()
+    none = np.zeros(len(pictures), dtype=int)
+    scope = {"explain": explain, "plotting": plotting, "plt": plt, "model": model}
+    scope |= {"loader": small, "last": "layer3", "rows": [4, 7], "pictures": pictures}
+    scope |= {"predicted": none, "true": none}
+    scope |= {"splits": SimpleNamespace(classes=["dark"])}
+    cells = jupytext.read(LESSONS / f"{NAME}.py", fmt="py:percent").cells
+    (cell,) = [cell for cell in cells if "def look(" in cell.source]
+    exec(cell.source, scope)
+    assert "image 7: dark (truly dark), layer3" in plt.gcf().get_suptitle()
+    assert len(shown) == answers
+    for controls in shown:
+        assert controls["image"].max == len(pictures) - 1
+        assert list(controls["layer"].options[-2:]) == ["layer1.0", "layer1"]
+        for layer in controls["layer"].options:
+            scope["look"](0, layer)
+
+
 # Exercises
 
 
@@ -113,11 +148,7 @@ def last_stride_only(layers):
 
 
 def from_zero(layers):
-    return own_solution("field_side")(layers) if layers else 0
-
-
-def own_solution(name):
-    return LESSON[name]
+    return LESSON["field_side"](layers) if layers else 0
 
 
 def nearest(features, labels, k, start=1, largest=False):
