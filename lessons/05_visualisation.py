@@ -291,9 +291,10 @@ from course_utils.models import BasicBlock, Bottleneck
 from course_utils.pretrained import load_pretrained
 
 shipped = "cifar10" if splits.is_photos else "sketches"
-networks = {"residual": load_pretrained(shipped), "plain": None}
-networks["plain"] = load_pretrained(f"{shipped}-plain")
-networks = {name: network.to(session.device) for name, network in networks.items()}
+networks = {
+    name: load_pretrained(shipped + suffix).to(session.device)
+    for name, suffix in (("residual", ""), ("plain", "-plain"))
+}
 
 is_own = not torch.equal(model.fc.weight, networks["residual"].fc.weight)
 has_blocks = any(isinstance(part, BasicBlock | Bottleneck) for part in model.modules())
@@ -401,7 +402,7 @@ print(f"guessing one class for all: {np.bincount(true).max() / len(true):.1%}")
 #
 # Veit et al. (2016) explain the difference by **paths**. Write out three blocks, and
 # the signal reaches the end in $2^3$ ways, through each block or around it. Deleting a
-# block closes half of the ways and leaves the others as they were. In a plain network
+# block closes half of the ways and leaves the other half open. In a plain network
 # there is one way, and it is cut. Now make two blocks change places.
 
 # %%
@@ -462,11 +463,11 @@ print(
 # %% [markdown]
 # ## 6 · Grad-CAM
 #
-# Which part of the image speaks for "cat"? The last stage has a few dozen maps $A^c$ of
-# a few positions each. Take the logit $z_k$ of a class. Its gradient with respect to a
-# map says whether more of that map would raise it. Average the gradient over the map's
-# positions, and you have the map's weight. Add up the maps, each with its weight, and
-# cut off what speaks against the class (Selvaraju et al., 2017):
+# Which part of the image speaks for "cat"? The last stage has dozens of maps $A^c$, or
+# hundreds, of a few positions each. Take the logit $z_k$ of a class. Its gradient with
+# respect to a map says whether more of that map would raise it. Average the gradient
+# over the map's positions, and you have the map's weight. Add up the maps, each with
+# its weight, and cut off what speaks against the class (Selvaraju et al., 2017):
 #
 # $$w_c = \frac{1}{hw}\sum_{i,j} \frac{\partial z_k}{\partial A^c_{ij}}, \qquad
 # \text{map} = \text{ReLU}\Big(\sum_c w_c A^c\Big).$$
@@ -657,9 +658,9 @@ display(
 # %% [markdown]
 # ### Pick an image and a layer
 #
-# One picture, always. If you have this notebook open in JupyterLab or the like, there
-# are two controls under it: any image, any stage, or a single block. Early layers have
-# fine maps and know little about classes; find the layer where the bright spot settles.
+# One picture, always. If you run the cell yourself, in JupyterLab or the like, there
+# are two controls under it: any image, any stage or block. Early layers have fine maps
+# and know little about classes; find the layer where the bright spot settles.
 
 
 # %%
