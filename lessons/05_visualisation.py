@@ -26,7 +26,7 @@
 # [02](02_full_network.ipynb) (stem, stages), [03](03_cifar10_training.ipynb)
 # (training).
 #
-# **Reading time** 60 minutes · **run time** quick CPU about 45 s (estimated from a
+# **Reading time** 60 minutes · **run time** quick CPU about 40 s (estimated from a
 # busy machine), full GPU not measured
 
 # %% tags=["setup"]
@@ -840,7 +840,7 @@ for axis, name in zip(
     plotting.plot_loss_slice(steps, cuts, axis)
     axis.lines[1].set_linestyle("--")
     axis.set(title=name, xlabel="step α", ylabel="cross-entropy loss")
-    axis.legend()
+    axis.legend(loc="upper center")
     axis.label_outer()
     ends = {label: cut[[0, -1]].mean() for label, cut in cuts.items()}
     print(f"{name}: loss at the ends, {ends['as trained']:.2f} and ", end="")

@@ -68,7 +68,7 @@ def plot_deletion(
         baseline = baselines[network]
         axis.axhline(baseline, color="black", linestyle="--", linewidth=1)
         axis.set(title=f"{network}: {baseline:.1%} with all blocks", ylim=(0, 1))
-        note = "" if len(values) == len(names) else " (×: cannot be deleted)"
+        note = "" if len(values) == len(names) else " (×: none that can be deleted)"
         axis.set_xlabel(f"deleted block{note}")
         axis.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("accuracy")
