@@ -1,9 +1,7 @@
 """The training loop: one epoch, the validation after it, and what to keep."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -19,7 +17,6 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
-from tqdm.auto import tqdm
 
 from course_utils import guards
 from course_utils.distributed import (
@@ -30,7 +27,9 @@ from course_utils.distributed import (
     without_ddp,
 )
 from course_utils.history import History, Scores
+from course_utils.modes import device_of, in_mode
 from course_utils.precision import Amp, MixedPrecision
+from course_utils.progress import progress_bar
 from course_utils.run_state import RunState
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -68,13 +67,13 @@ def train_one_epoch(
     Taught in: lesson 03, "One epoch by hand".
     """
     criterion = criterion or F.cross_entropy
-    device = _device_of(model)
+    device = device_of(model)
     precision = precision or MixedPrecision(device, amp=False)
     guards.refuse_empty(loader)
     losses: list[Tensor] = []  # times the batch size, left on the device
     correct, count = torch.zeros((), device=device), 0
-    with _mode(model, training=True):
-        for images, labels in _bar(loader, "train", progress):
+    with in_mode(model, training=True):
+        for images, labels in progress_bar(loader, "train", progress):
             with precision.autocast():
                 logits = model(images.to(device, non_blocking=True))
             guards.refuse_labels(labels, logits)
@@ -122,13 +121,13 @@ def evaluate(
     """
     criterion = criterion or F.cross_entropy
     model = without_ddp(model)
-    device = _device_of(model)
+    device = device_of(model)
     precision = precision or MixedPrecision(device, amp=False)
     guards.refuse_empty(loader)
     loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     count = 0
-    with _mode(model, training=False):
-        for images, labels in _bar(loader, "val", progress):
+    with in_mode(model, training=False):
+        for images, labels in progress_bar(loader, "val", progress):
             with precision.autocast():
                 logits = model(images.to(device, non_blocking=True))
             guards.refuse_labels(labels, logits)
@@ -204,7 +203,7 @@ def train(
     network = unwrap(model)
     guards.refuse_devices(network, criterion)
     guards.refuse_optimizer(network, optimizer)
-    precision = MixedPrecision(_device_of(network), amp)
+    precision = MixedPrecision(device_of(network), amp)
     if channels_last and not isinstance(model, DistributedDataParallel):
         network.to(memory_format=torch.channels_last)
     if compile:
@@ -250,28 +249,3 @@ def _scores(loss: Tensor, correct: Tensor, count: int) -> Scores:
     sums = torch.stack([loss, correct, torch.full_like(correct, count)])
     loss_sum, correct_sum, total = sum_over_ranks(sums).tolist()
     return Scores(loss_sum / total, correct_sum / total)
-
-
-def _bar(loader: DataLoader, name: str, progress: bool) -> tqdm:
-    """Return the loader's batches under a bar, which TQDM_DISABLE=1 hides."""
-    # in a notebook tqdm does not look at the variable itself
-    silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-    hidden = silent or not progress or rank() > 0
-    # iter: given the loader itself, tqdm.auto would start it twice
-    return tqdm(iter(loader), name, len(loader), leave=False, disable=hidden)
-
-
-@contextmanager
-def _mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put the model into a mode, and every part back into its own at the end."""
-    modes = [(part, part.training) for part in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

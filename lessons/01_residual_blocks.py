@@ -24,7 +24,7 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 60 s (one thread of a
+# **Reading time** 60 minutes · **run time** quick CPU about 60 s (estimated from a
 # busy machine), full GPU not measured
 
 # %% tags=["setup"]
@@ -39,7 +39,7 @@ from torch import nn
 from course_utils import models
 from course_utils.checks import lesson_01 as check
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.plotting import course_style, plot_seeds
+from course_utils.plotting import course_style, plot_seeds, show_images
 from course_utils.results import load_results
 from course_utils.session import start
 
@@ -75,7 +75,7 @@ class PlainBlock(nn.Module):
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels)
-        self.relu = nn.ReLU(inplace=True)
+        self.relu = nn.ReLU(inplace=True)  # overwrites its input: saves memory
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
 
@@ -86,14 +86,15 @@ class PlainBlock(nn.Module):
 
 # %% [markdown]
 # `cifar_plain(depth)` stacks these blocks between a first convolution and a linear
-# classifier. `cifar_resnet(depth)` is its twin: the same layers, but each pair also
-# has a **shortcut**, which adds the pair's input to its output. That addition is the
-# whole subject of this lesson. For now take it as given; you write it yourself in
-# section 4.
+# classifier. The depth, as in the names of networks, counts convolutions and
+# classifier, no norms. `cifar_resnet(depth)` is its twin: the same layers, but each
+# pair also has a **shortcut**, which adds the pair's input to its output. That addition
+# is the whole subject of this lesson. For now take it as given; you write it yourself
+# in section 4.
 #
-# Both families come from He et al. 2015, section 4.2. The paper trained them for 64
-# 000 steps on 45 000 photos. A laptop has less time, so the quick profile takes small
-# thumbnails of few images and few steps.
+# Both families come from He et al. 2015, section 4.2. The paper trained them for
+# 64 000 steps on 45 000 photos. A laptop has less time, so the quick profile takes
+# small thumbnails of few images and few steps.
 
 
 # %%
@@ -113,16 +114,27 @@ train_images, train_labels = thumbnails(splits.train, num_images, size)
 val_images, val_labels = thumbnails(splits.val, 512, size)
 print(splits.describe())
 print(f"used here: {len(train_images)} training images of {size} × {size} pixels")
+names = [splits.classes[label] for label in splits.train.labels[:8]]
+show_images(splits.train.images[:8], names)
+chance = 1 / len(splits.classes)
+print(
+    f"{len(splits.classes)} classes: guessing is right {chance:.0%} of the time, "
+    f"and has a loss of ln {len(splits.classes)} = {-np.log(chance):.2f}"
+)
 
 # %% [markdown]
+# The first training images, before the quick profile shrinks them. CIFAR-10 is photos;
+# if your first line says "sketches", they are drawings that the course makes in their
+# place.
+#
 # Now the training: the same optimiser, learning rate and order of images for every
 # network. We keep the loss of each step, and how hard the gradient pulls at the
 # *first* layer. We shall need that to question a suspect.
 #
-# One trap: behind a norm, weights twice as large do the same work and get a gradient
-# half as long (Lesson 02 tries it). So we keep the product of both lengths,
-# $\lVert\nabla_w L\rVert \cdot \lVert w\rVert$, which does not depend on that. Call
-# it the **pull**.
+# One trap: a norm divides by the size of what it gets. So behind it, weights twice as
+# large do the same work, and get a gradient half as long (Lesson 02 tries it). We keep
+# the product of both lengths, $\lVert\nabla_w L\rVert \cdot \lVert w\rVert$, which does
+# not depend on that. Call it the **pull**.
 
 
 # %%
@@ -195,8 +207,9 @@ plt.show()
 
 # %% [markdown]
 # Training loss, mean and standard deviation over the seeds (n in the legend); each
-# point is the mean of several steps. The table gives the end of each curve, and the
-# accuracy on the training images and on images that were not trained on.
+# point is the mean of several steps. Training curves are dashed in this course. The
+# table gives the end of each curve, and the accuracy on the training images and on
+# images that were not trained on.
 
 
 # %%
@@ -232,8 +245,11 @@ for name in FAMILIES:
 # A plain network whose *training* loss is higher with more layers: that is the
 # **degradation problem**. The paper opens with it (Figure 1): a plain network of 56
 # layers ends with a higher training error on CIFAR-10 than one of 20. If your verdict
-# lines say "higher" for plain, you have it on your screen.
-#
+# lines say "higher" for plain, you see how it begins: after so few steps the deep
+# network is behind. Whether it would catch up, these lines cannot say; the longer runs
+# below tell more.
+
+# %% [markdown]
 # Two usual suspects come to mind. Question each with the numbers above.
 #
 # **Overfitting** means: low error on the training images, much higher error on
@@ -264,7 +280,8 @@ print(f"with a factor of ten as the line, the deep network's pull {word}")
 # receives. A network that learns badly although gradients arrive has another illness.
 # The paper says so of its own plain networks (section 4.1): BatchNorm keeps the
 # forward signals alive, and the backward gradients were checked and had healthy
-# norms. Section 6 measures this at every depth.
+# norms. Section 6 measures ours at every depth, and comes back to the column of the
+# first steps: it grows with depth.
 #
 # What is it, then? The paper offers a conjecture, no proof: very deep plain networks
 # may learn at an "exponentially low" rate. Three times the steps did not cure them.
@@ -363,8 +380,9 @@ plt.show()
 #
 # The input $x$ comes out of an earlier ReLU, so it is never negative. First: can the
 # plain pair be the identity at all? Yes. A 3×3 kernel with a 1 in its centre, and
-# zeros elsewhere, copies its channel. We put that solution in by hand. (A norm in
-# evaluation mode, with its first statistics, divides by almost exactly 1.)
+# zeros elsewhere, copies its channel. We put that solution in by hand. (Section 3
+# explains the norm. In its **evaluation mode**, before any training, it divides by
+# almost exactly 1.)
 
 
 # %%
@@ -383,7 +401,7 @@ torch.manual_seed(0)
 x = torch.randn(16, 16, 8, 8).relu()
 branch = make_branch().eval()
 for layer in (branch[0], branch[3]):
-    nn.init.dirac_(layer.weight)
+    nn.init.dirac_(layer.weight)  # a 1 in the centre of its own channel, else 0
 with torch.no_grad():
     error = (F.relu(branch(x)) - x).abs().max() / x.max()
 print(f"plain pair, solution put in by hand: largest error {error:.0e} of the input")
@@ -391,7 +409,8 @@ print(f"plain pair, solution put in by hand: largest error {error:.0e} of the in
 # %% [markdown]
 # The solution exists. Does gradient descent find it? For the residual pair a solution
 # is easier to name: $F(x) = 0$. The last norm multiplies by a learned factor
-# $\gamma$, and $\gamma = 0$ silences the branch, whatever the convolutions hold.
+# $\gamma$ and adds a learned $\beta$, which starts at 0. So $\gamma = 0$ silences the
+# branch, whatever the convolutions hold.
 #
 # We fit both pairs to $f(x) = x$, on fresh random inputs at each step. Each starts
 # once from PyTorch's default weights and once with its last $\gamma$ at zero. Four
@@ -469,11 +488,18 @@ exact = identity["residual, γ = 0"].max() == 0
 print("residual pair with γ = 0: error exactly zero at every step?", bool(exact))
 
 # %% [markdown]
-# This is the idea of the paper in one experiment. If the best thing an extra block
-# can do is *nothing*, a residual block starts near it and a plain block far away. And
-# if the best thing is a small correction to $x$, the branch learns that correction,
-# the **residual** $F(x) = f(x) - x$, and does not have to rebuild $x$ as well.
+# This is the idea of the paper in one experiment. If the best thing an extra block can
+# do is *nothing*, a residual block with $\gamma = 0$ starts there. From the default
+# start both kinds begin about equally far off; the residual one gets there easily. And
+# if the best thing is a small correction to $x$, the branch learns that correction, the
+# **residual** $F(x) = f(x) - x$, and does not have to rebuild $x$ as well.
 #
+# Is a residual block stuck at $\gamma = 0$, as the plain one is? No. Wherever $x$ is
+# positive, so is the sum, and the ReLU passes a gradient to $\gamma$ and $\beta$. Here
+# that gradient is zero, because nothing is left to improve. If there were, $\gamma$
+# would move, and then the convolutions would learn too.
+
+# %% [markdown]
 # Whether trained blocks really stay close to the identity is a question of its own.
 # The paper measured small responses of the branches (section 4.2, Figure 7).
 #
@@ -506,6 +532,7 @@ class BatchNorm2d(nn.Module):
         self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.ones(num_features))  # γ
         self.bias = nn.Parameter(torch.zeros(num_features))  # β
+        # buffers: saved with the weights, but not trained
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
 
@@ -522,7 +549,7 @@ class BatchNorm2d(nn.Module):
 
     def _remember(self, mean, var, count):
         var = var * count / (count - 1)  # the unbiased estimate of the variance
-        self.running_mean.lerp_(mean, self.momentum)
+        self.running_mean.lerp_(mean, self.momentum)  # a step towards `mean`
         self.running_var.lerp_(var, self.momentum)
 
 
@@ -540,10 +567,12 @@ ours, theirs = BatchNorm2d(8), nn.BatchNorm2d(8)
 with torch.no_grad():
     nn.init.normal_(ours.weight)
     nn.init.normal_(ours.bias)
+# strict=False: theirs also counts its batches, ours has no such number
 theirs.load_state_dict(ours.state_dict(), strict=False)
 
 
 def largest_difference(x):
+    # cubes: behind a norm the sum, and the sum of squares, is constant: no gradient
     outputs, gradients = [], []
     for norm in (ours, theirs):
         leaf = x.clone().requires_grad_()
@@ -573,8 +602,9 @@ print(f"                   running statistics {statistics:.0e}")
 # In training mode the output for one image depends on *which other images* are in its
 # batch. Take one image and send it through a convolution and a norm fifty times, each
 # time in the company of 31 others. How much do its outputs vary? For comparison,
-# **dropout**, the older regulariser: it sets a random half of all numbers to zero in
-# training, and nothing in evaluation.
+# **dropout**, the older regulariser. In training it sets a random share $p$ of all
+# numbers to zero and multiplies the others by $1/(1-p)$, so that the mean stays. In
+# evaluation it does nothing.
 
 # %%
 torch.manual_seed(0)
@@ -613,8 +643,8 @@ for name, model in layers.items():
 # BatchNorm regularises by its own noise, and that dropout could be weakened or left
 # out. Two more reasons came together. Dropout was made for wide fully connected
 # layers, and a ResNet has one linear layer only. And before a norm it does harm.
-# Dropout raises the variance in training mode only, and the norm's running statistics
-# remember it.
+# Zeros beside enlarged survivors raise the variance, in training mode only, and the
+# norm's running statistics remember it.
 
 # %%
 torch.manual_seed(0)
@@ -698,7 +728,8 @@ def draw_block(axis, title, layers, shortcut="-"):
 
 
 pair = ["conv 3×3", "norm", "ReLU", "conv 3×3", "norm"]
-neck = ["conv 1×1", "norm", "ReLU", "conv 3×3", "norm", "ReLU", "conv 1×1", "norm"]
+neck = ["1×1, 256→64", "norm", "ReLU", "3×3, 64→64", "norm", "ReLU"]
+neck += ["1×1, 64→256", "norm"]
 fig, axes = plt.subplots(1, 4, figsize=(9.5, 4.4))
 draw_block(axes[0], "plain", [*pair, "ReLU"], shortcut="")
 draw_block(axes[1], "basic, solid", [*pair, "+", "ReLU"])
@@ -708,7 +739,8 @@ plt.show()
 
 # %% [markdown]
 # A plain pair; the basic block with a solid and with a dashed shortcut; and the
-# bottleneck of section 5. A dashed shortcut is one that must change the shape of $x$.
+# bottleneck of section 5, with its channels. A dashed shortcut is one that must change
+# the shape of $x$.
 #
 # First decision: **no bias before a norm**. The norm subtracts the mean of its
 # channel. A bias added before that is part of the mean. Predict how the output and
@@ -723,7 +755,7 @@ with torch.no_grad():
     conv.bias += 10
 with_bias = norm(conv(x))
 change = (with_bias - without).abs().max().item()
-with_bias.pow(3).sum().backward()
+with_bias.pow(3).sum().backward()  # cubes, as in section 3
 share = conv.bias.grad.norm() / conv.weight.grad.norm()
 print(f"bias of about 10: largest change of an output {change:.0e}")
 print(f"gradient of the bias / gradient of the weights: {share:.0e}")
@@ -809,8 +841,9 @@ except RuntimeError as error:
 #
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
 # parameters. The paper's CIFAR networks use it. **B** uses a 1×1 convolution with the
-# same stride, a **projection**, where the shape changes; torchvision adds a norm to
-# it. (**C** projects everywhere; it cost more and gained little.)
+# same stride, a **projection**, where the shape changes; torchvision, PyTorch's library
+# for images, adds a norm to it. (**C** projects everywhere; it cost more and gained
+# little.)
 
 
 # %%
@@ -860,9 +893,9 @@ for option, shortcut in {
 # stride 2; both are dashed. The projection adds few parameters to a block.
 #
 # A solid shortcut hands every number on unchanged. A projection does not: it is a
-# layer that learns. So a network keeps them few, one at the start of a stage. (In
-# option A the added channels receive nothing from the shortcut. In the paper's Table
-# 3, B is slightly better than A.)
+# layer that learns. So a network keeps them few: one at the start of a **stage**, a run
+# of blocks on maps of one size. (In option A the added channels receive nothing from
+# the shortcut. In the paper's Table 3, B is slightly better than A.)
 
 # %% [markdown]
 # ## 5 · The bottleneck
@@ -992,9 +1025,9 @@ plt.show()
 # Yellow positions matter, dark ones are never seen. A 1×1 kernel with stride 2 steps
 # over three positions in four, and nothing after it can bring them back. A 3×3 kernel
 # with stride 2 overlaps its neighbours and sees all of them, for a higher price. Both
-# versions have the same weights, so a checkpoint of one loads into the other without
-# an error. The projection still skips positions; ResNet-D pools before it (T. He et
-# al. 2018).
+# versions have the same weights, so a **checkpoint**, the saved weights, of one loads
+# into the other without an error. The projection still skips positions; ResNet-D pools
+# before it (T. He et al. 2018).
 
 # %% [markdown]
 # ## 6 · Gradient norms by depth
@@ -1081,7 +1114,7 @@ def trend(kind):
     """Return how the first gradient of the deepest network stands to the shallowest."""
     norms = [gradients[kind, d][:, 0] for d in (ALL_DEPTHS[0], deepest)]
     ratio = float(np.exp(np.log(norms[1]).mean() - np.log(norms[0]).mean()))
-    word = "vanishes" if ratio < 0.1 else "explodes" if ratio > 10 else "stays level"
+    word = "vanishes" if ratio < 0.1 else "explodes" if ratio > 10 else "in between"
     return ratio, word
 
 
@@ -1099,25 +1132,31 @@ print(f"nearest to level in depth: {tamest}")
 # Compare with your prediction. If your lines agree with ours, four things stand out.
 #
 # *Plain with BatchNorm*: nothing vanishes. At the start the gradient *grows* on its
-# way back, layer by layer. (Yang et al. 2019 derive this from theory.) Vanishing
-# gradients cannot be to blame for section 1, as the paper says. The growth may well
-# be: no one learning rate suits all layers then. That is our reading, and no proof.
+# way back, layer by layer. (Yang et al. 2019 derive this from theory.) So ours are not
+# the "healthy norms" of section 1. But we look before any training, at one batch of
+# small images, and the paper does not say when it looked.
 #
-# *Plain without norms*: the gradient fades with depth. Kaiming's start would hold it
-# level, but the zeros around small maps take a part of every sum away.
+# Vanishing gradients are an unlikely culprit, then, here as in the paper. One batch at
+# the start, and the pull of section 1, prove no more. The growth may be a better
+# suspect: no one learning rate suits all layers then. That is our reading, no proof.
 
 # %% [markdown]
+# *Plain without norms*: the gradient fades with depth. Kaiming's start would hold it
+# nearly level, but these convolutions pad with zeros. Near the edge of a map, and small
+# maps are mostly edge, every sum loses a part. (Lesson 02 pads without zeros.)
+#
 # *Residual without norms*: the shortcut alone is no cure. Each block adds its branch
 # to its input, the signal grows from block to block, and so does the gradient.
-#
+
+# %% [markdown]
 # Why are both lines without norms nearly level in the right panel? A layer's gradient
 # multiplies the signal that reached the layer by the gradient that came back to it.
 # If both fade, early layers have much of the first and late layers much of the
 # second. The product fades with the depth of the whole network.
 #
-# *Residual with BatchNorm* stays nearest to level. Shortcut and norm work together:
-# the norm sets the size of each branch, the shortcut lets the gradient pass beside
-# it.
+# *Residual with BatchNorm* grows too, but is nearest to level. Shortcut and norm work
+# together: the norm sets the size of each branch, the shortcut lets the gradient pass
+# beside it.
 
 # %% [markdown]
 # ## Results

@@ -23,8 +23,8 @@
 # **Know first:** the blocks of [Lesson 01](01_residual_blocks.ipynb): `BasicBlock`,
 # `Bottleneck`, solid and dashed shortcuts, BatchNorm.
 #
-# **Reading time** 45 minutes · **run time** quick CPU about 40 s (measured on two busy
-# cores), full GPU not measured
+# **Reading time** 60 minutes · **run time** quick CPU about 40 s (estimated from a
+# busy machine), full GPU not measured
 
 # %% tags=["setup"]
 import copy
@@ -51,6 +51,7 @@ plotting.course_style()
 #
 # VGG-19 was the deep network of 2014: sixteen convolutions, three fully connected
 # layers, and images of 224 × 224 pixels. ResNet-34 has 34 layers, ResNet-152 has 152.
+# The number counts the stem's convolution, those of the branches, and the classifier.
 #
 # Write down your guesses before you run anything:
 #
@@ -187,6 +188,10 @@ for name, stem in stems.items():
 # a 1×1 projection: the dashed shortcut of Lesson 01. The rule is one line of code. In
 # torchvision and in `course_utils` this function is a method, `_make_layer`.
 
+# %% [markdown]
+# From here on the blocks come from `models`. They are Lesson 01's, and also accept
+# `groups` and `base_width`, which section 4 explains; `**widths` hands these on.
+
 
 # %%
 def make_layer(block, in_channels, channels, num_blocks, stride=1, **widths):
@@ -312,7 +317,7 @@ for row, (name, (block, layers)) in enumerate(NETWORKS.items()):
             projected = each.downsample is not None
             style = {"facecolor": f"C{stage - 1}"} if not projected else {}
             style |= {"edgecolor": f"C{stage - 1}", "fill": not projected}
-            style["linestyle"] = ":" if projected else "-"
+            style["linestyle"] = "--" if projected else "-"
             axis.add_patch(plt.Rectangle((column, row), 0.8, 0.6, lw=2, **style))
             column += 1
             if projected:
@@ -323,7 +328,7 @@ axis.set_yticks([row + 0.3 for row in range(4)], NETWORKS)
 axis.grid(False)
 
 # %% [markdown]
-# One square is one block; dotted outlines are dashed shortcuts; the colours are the
+# One square is one block; a dashed outline is a dashed shortcut; the colours are the
 # stages, `layer1` to `layer4` from left to right.
 #
 # `layer2`, `layer3` and `layer4` begin with stride 2, so their first block is dashed in
@@ -354,6 +359,7 @@ def signal_by_layer(initialise, seed):
     widths = [3] + [32] * 7 + [64] * 8 + [128] * 12 + [256] * 6
     x, outputs = torch.randn(4, 3, 8, 8, device=session.device), []
     for channels in pairwise(widths):
+        # circular: what leaves the map on the right comes back on the left, no zeros
         conv = nn.Conv2d(*channels, 3, padding=1, padding_mode="circular", bias=False)
         initialise(conv.weight)
         outputs.append(conv.to(session.device)(x))
@@ -397,10 +403,14 @@ plt.show()
 # Mean and standard deviation (of the logarithm) over the seeds, on one logarithmic
 # scale. PyTorch's default, a smaller variance, loses the signal both ways, layer after
 # layer. Fan-in is made to hold the outputs level; then the gradient doubles its power
-# at each of the three widenings, $\sqrt 8$ in size in all. Fan-out does the opposite.
-# Either is good enough, as He et al. 2015b argue (section 2.2): such changes do not
-# pile up with depth.
+# at each of the three widenings, $\sqrt 8 \approx 2.8$ in size in all. Few seeds hit
+# that only roughly. Fan-out does the opposite. Either is good enough, as He et al.
+# 2015b argue (section 2.2): such changes do not pile up with depth.
 #
+# In Lesson 01, section 6, the same start faded with depth: zero padding took a part of
+# every sum near an edge. Circular padding leaves the sums whole.
+
+# %% [markdown]
 # Now put the norms back. A norm divides by the standard deviation it finds, so the
 # scale of the weights before it should not matter at all. Then why initialise with
 # care? We multiply every convolution of a ResNet-18 by ten.
@@ -502,8 +512,9 @@ for part, number in blocks_in.items():
 # ### Adaptive against fixed pooling
 #
 # The paper's last pool is 7 × 7, because 224-pixel photos end in 7 × 7 maps.
-# `nn.AvgPool2d(7)` says that literally. `nn.AdaptiveAvgPool2d((1, 1))` averages
-# whatever arrives. For which image sizes does it matter?
+# `nn.AvgPool2d(7)` says that literally, and moves on in steps of 7 too.
+# `nn.AdaptiveAvgPool2d((1, 1))` averages whatever arrives. For which image sizes does
+# it matter?
 
 # %%
 with torch.device("meta"):
@@ -525,8 +536,8 @@ print("pixels   last map   adaptive pool      fixed pool           ... sees of t
 for image_size in (160, 224, 256, 320, 448):
     features = backbone(torch.zeros(1, 3, image_size, image_size, device="meta"))
     side = features.shape[-1]
-    seen = f"{(side // 7 * 7 / side) ** 2:.0%}"
     shown = f"{side} × {side}", outcome(adaptive, features), outcome(fixed, features)
+    seen = f"{(side // 7 * 7 / side) ** 2:.0%}" if "logits" in shown[2] else ""
     print(f"{image_size:6}   {shown[0]:10} {shown[1]:18} {shown[2]:20} {seen:>6}")
 
 # %% [markdown]
@@ -653,10 +664,11 @@ summary
 # line like any other, and a solid shortcut leaves no line at all. For the shape of a
 # network, read its `forward`.
 #
-# `torchinfo` puts a number on the cost: **multiply-adds**. Papers often write "FLOPs"
-# and mean the same thing; strictly, one multiply-add is two operations. Now count the
-# whole family, beside the paper's Table 1. Our own counter needs no numbers in the
-# weights, so the meta device does.
+# `torchinfo` puts a number on the cost: **multiply-adds**. (Its "Units.GIGABYTES" is a
+# slip; the unit is $10^9$ of them.) Papers often write "FLOPs" and mean the same thing;
+# strictly, one multiply-add is two operations. Now count the whole family, beside the
+# paper's Table 1. Our own counter needs no numbers in the weights, so the meta device
+# does.
 
 # %%
 PAPER_GFLOPS = {  # He et al. 2015, Table 1, "FLOPs", which are multiply-adds
@@ -697,6 +709,10 @@ print(
 # ours, has the stride on the 3×3, which lets it see every pixel and costs a little
 # more. People call this version **v1.5**. Parameters do not change: stride has no
 # weights.
+
+# %% [markdown]
+# What is left is in the last digit. The paper's 34 layers have parameter-free
+# shortcuts, which saves a little; its 3.8 for 50 layers looks cut off, not rounded.
 #
 # The first 1×1 with stride 2 looks at one position in four and never sees the others.
 # Lesson 01 gives the reason for the change; this is the price.
@@ -708,7 +724,8 @@ print(
 # see each other. Its weights: $k^2 \cdot C_\text{in}/g \cdot C_\text{out}$. ResNeXt
 # (Xie et al. 2016) puts 32 groups into the 3×3 of each bottleneck and spends what it
 # saves on width. In "32×4d" each of the 32 groups is 4 channels wide in the first
-# stage:
+# stage. The 64 below is ResNet's own width there, so that one group of 64 changes
+# nothing:
 #
 # $$\text{width} = \text{channels} \cdot \frac{\texttt{width\_per\_group}}{64} \cdot
 # \texttt{groups}.$$
@@ -740,13 +757,15 @@ for name, (layers, groups, width_per_group) in VARIANTS.items():
 # %% [markdown]
 # ResNeXt-50 32×4d was made to cost what ResNet-50 costs: the ResNeXt paper's Table 1
 # gives 25.0 M against 25.5 M parameters, 4.2 G against 4.1 G multiply-adds. Compare
-# with the two rows above. For the price of one 3×3 it has a layer twice as wide in 32
-# parts. In 32×8d the groups are twice as wide; torchvision ships weights for it.
+# with the two rows above. In 32 parts a 3×3 twice as wide has only an eighth of the
+# weights; the two 1×1 convolutions beside it, twice as large, use that saving up. In
+# 32×8d the groups are twice as wide; torchvision ships weights for it.
 #
 # ### Beside VGG
 #
-# Time for your predictions. The paper's error rates (ImageNet validation, ten crops,
-# top 1, Table 3) stand beside costs computed here.
+# Time for your predictions. The paper's error rates (ImageNet validation, Table 3)
+# stand beside costs computed here. **Top 1**: only the first guess counts. **Ten
+# crops**: the scores of ten cut-outs of each photo are averaged.
 
 # %%
 TOP1_ERROR = {  # He et al. 2015, Table 3, 10-crop; ResNet-34 with option B
@@ -803,6 +822,11 @@ for name in ("vgg16", "vgg19", "resnet34"):
 # layer is cheap. (The paper quotes 15.3 G for VGG-16 and 19.6 G for VGG-19.)
 
 # %% [markdown]
+# And ResNet-50 against 34? Both have $3 + 4 + 6 + 3$ blocks, and a bottleneck has about
+# the weights of a basic block (Lesson 01). Its wider projections and a classifier on
+# four times the channels make the difference.
+
+# %% [markdown]
 # ## 5 · Against torchvision
 #
 # How do you know that your network is a ResNet? Ask one that half the world uses. If
@@ -855,8 +879,9 @@ print("\nVerdict:", "they agree." if largest_gap < 1e-5 else "they differ.")
 #
 # And when it does not? The logits tell *that* something is wrong, not *where*.
 # `first_difference` runs both networks with a hook on every layer and names the first
-# one whose output differs. Try it on damage that is common in real code. Predict: which
-# of these copies still load with `strict=True`?
+# one whose output differs. Try it on damage that is common in real code: we damage
+# copies of the last pair above, ResNet-50. Predict: which of them still load with
+# `strict=True`?
 
 # %%
 DAMAGE = {
@@ -867,7 +892,7 @@ DAMAGE = {
     "a wider classifier": lambda net: setattr(net, "fc", nn.Linear(2048, 1001)),
 }
 for what, damage in DAMAGE.items():
-    broken = copy.deepcopy(mine)
+    broken = copy.deepcopy(mine)  # `mine` and `reference` are still the ResNet-50s
     damage(broken)
     try:
         broken.load_state_dict(reference.state_dict(), strict=True)
@@ -945,15 +970,19 @@ for depth in (20, 1202):
         F.cross_entropy(network(images), labels).backward()
         first = network.conv1.weight.grad.norm()
         last = network.layer3[-1].conv2.weight.grad.norm()
-        reached[name] = bool(first.isfinite()) and first > 0
+        reached[name, depth] = first.item()
         print(f"{depth:5}  {name:9} {first.item():32.3g} {last.item():18.3g}")
 for name in factories:
-    verdict = "a usable" if reached[name] else "no usable"
-    print(f"1202 layers, {name}: {verdict} gradient at the first convolution")
+    ratio = reached[name, 1202] / reached[name, 20]
+    verdict = "arrives as a number" if 0 < ratio < float("inf") else "does not arrive"
+    print(f"{name}: the gradient {verdict}; 1202 / 20 layers: × {ratio:.2g}")
 
 # %% [markdown]
 # Where `inf` or `nan` stands, a gradient grew past the largest 32-bit number on its way
-# back: exploding, the other way to lose it. Lesson 01 measured shallower twins.
+# back: exploding, the other way to lose it. Lesson 01 measured shallower twins. By its
+# line any ratio above ten explodes, also one that arrives. But a step can use a large
+# number, if the first steps are small. (At 110 layers the paper began with a learning
+# rate of 0.01 in place of 0.1.)
 #
 # A gradient that arrives makes training possible. Did it make the network better? Here
 # are the authors' own results.
@@ -1070,7 +1099,8 @@ cifar_size, cifar_cost = size_and_cost("cifar")
 print(f"CIFAR stem on 224 × 224 pixels: {cifar_size - size:+,} parameters, ", end="")
 print(f"{cifar_cost / cost:.1f} × the multiply-adds.")
 worth_the_word = max(effects) > 0.01
-print("Verdict:", "confirmed." if worth_the_word else "refuted: it saves computation.")
+refuted = "refuted: what saves is stride and pool, and they save computation."
+print("Verdict:", "confirmed." if worth_the_word else refuted)
 
 # %% [markdown]
 # **"A network that is eight times as deep costs more."** ResNet-152 against VGG-19, in

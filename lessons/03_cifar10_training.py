@@ -25,8 +25,8 @@
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
 # [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
 #
-# **Reading time** 75 minutes · **run time** quick CPU about 75 s (estimated from a
-# busy machine), full GPU not measured
+# **Reading time** 75 minutes · **run time** quick CPU about 75 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
@@ -86,8 +86,8 @@ show_images(splits.train.images[order], titles, columns=num_classes)
 plt.show()
 
 # %% [markdown]
-# Three training images of each class, in columns. Try to name each without its title.
-# At this size a cat and a dog, or a car and a lorry, differ in a handful of pixels.
+# Three training images of each class, in columns. Cover the titles and name each.
+# At this size a cat and a dog, or a car and a truck, differ in a handful of pixels.
 # Every split holds the classes in equal or nearly equal numbers, so always answering
 # with one class scores about one in ten: the floor that the network must leave.
 
@@ -156,17 +156,23 @@ for name, triple in PUBLISHED.items():
 if not splits.is_photos:
     print(
         "The published triples describe photos. These are sketches, so comparing them "
-        "would say nothing;\nset COURSE_DATA to a folder with the photos to see which "
-        "is which. The gap between the two ways is there all the same."
+        "would say nothing;\nset COURSE_DATA to a folder with the photos to compute "
+        "it. The gap between the two ways is there all the same."
     )
 left = np.mean(right_std / wrong_std)
 print(f"Dividing by the wrong one leaves a spread of {left:.2f} instead of 1.")
 
 # %% [markdown]
+# Which is which? The second way can never give more than the first: it leaves out how
+# much the images differ. And the copied triple is the smaller in every channel. On the
+# photos each way comes out close to one triple: all pixels together give the larger
+# one. So that is σ; the often copied triple is the average of the images' own spreads.
+
+# %% [markdown]
 # Does it matter? The first convolution is followed by batch normalisation, and that
 # divides by the spread of whatever arrives: one common factor would vanish there. The
 # three factors are not quite equal, so something must remain. Measure it behind the
-# first norm of a fresh network, fed the same images normalised both ways.
+# first BatchNorm of a fresh network, fed the same images normalised both ways.
 
 # %%
 torch.manual_seed(0)
@@ -181,7 +187,7 @@ for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
     print(f"{stage:10} differs by {((a - b).norm() / a.norm()).item():6.1%}")
 
 # %% [markdown]
-# The norm repairs most of it. That is why the wrong triple survives: nothing breaks.
+# BatchNorm repairs most of it. That is why the wrong triple survives: nothing breaks.
 # What it costs in accuracy is *not measured* here; a network without batch
 # normalisation, or one pre-trained with other statistics, has no such protection.
 # Compute the numbers once, from the training images alone, and the question is gone.
@@ -191,9 +197,10 @@ for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
 #
 # A car moved two pixels to the left is still a car, and so is its mirror image. So in
 # every epoch each training image is shown differently: padded with 4 black pixels on
-# all sides, cropped back to 32×32 at a random place, flipped left to right half the
-# time. That is the recipe of He et al. 2015, section 4.2. Validation and test images
-# stay as they are: they are the question, and the question must not change.
+# all sides (before it is normalised, while 0 means black), cropped back to 32×32 at a
+# random place, flipped left to right half the time. That is the recipe of He et al.
+# 2015, section 4.2. Validation and test images stay as they are: they are the question,
+# and the question must not change.
 #
 # How many different pictures can one image become? Guess, then count.
 
@@ -224,8 +231,10 @@ different = len(torch.unique(views(chosen, 3000).flatten(1), dim=0))
 print(f"{different} different pictures among 3000 views; (4+1+4)² · 2 = {9**2 * 2}")
 
 # %% [markdown]
-# One image, top left, and fifteen views of it; the black bands are the padding. The
-# network seldom sees the same pixels twice, so learning them by heart pays less.
+# One image, top left, and fifteen views of it; the black bands are the padding.
+# The crop can lie up to 4 pixels to either side of the middle, 4 + 1 + 4 places across
+# and as many down, each with its mirror image. On average a given view comes up once in
+# as many epochs as there are views, so learning its pixels by heart pays less.
 #
 # An augmentation is a claim about the world: "this does not change the answer".
 # Upside down would be a false claim for cars, and left-to-right a false one for
@@ -241,7 +250,9 @@ print(f"{different} different pictures among 3000 views; (4+1+4)² · 2 = {9**2 
 # $$L = -\log \frac{e^{z_y}}{\sum_k e^{z_k}}.$$
 #
 # A network that knows nothing gives each class a tenth. Its loss is $\log 10$: worth
-# remembering, because a first loss far above it means a mistake in the set-up.
+# remembering, because a first loss far above it means a mistake in the set-up. A
+# little above it is normal: random weights prefer some classes without any reason, and
+# a preference that knows nothing of the labels costs more often than it pays.
 
 # %%
 logits = torch.tensor([[2.0, -1.0, 0.5]])
@@ -289,15 +300,17 @@ print(f"largest difference after five steps: {(weights - theirs).abs().max():.1e
 # %% [markdown]
 # ## 5 · Schedules, drawn before they are used
 #
-# Far from the goal, big steps save time. Near it, they jump across. So the learning
-# rate falls during training. Three ways to decide when:
+# Far from the goal, big steps save time; near it, they jump across. So the rate falls
+# during training. Three ways to decide when:
 #
 # - **On a plateau** (`ReduceLROnPlateau`): halve it (factor 0.5) when the validation
 #   loss has not improved for more than 5 epochs (patience), down to a minimum.
 # - **Milestones** (`MultiStepLR`): a tenth of it after epochs 75 and 150.
-# - **One cycle** (`OneCycleLR`): up for the first 30 %, then down to almost nothing.
+# - **One cycle** (`OneCycleLR`): from a 25th of the highest rate up for the first
+#   30 %, then down to almost nothing. By default it moves the momentum too:
+#   from 0.95 down to 0.85 and back.
 #
-# A schedule is cheap to look at: let it drive an optimiser that has nothing to do.
+# A schedule is cheap to see: let it drive an optimiser that has nothing to do.
 
 
 # %%
@@ -335,7 +348,8 @@ traces = {
 }
 fig, axis = plt.subplots(figsize=(7, 3))
 for (name, trace), dash in zip(traces.items(), ("-", "--", "-."), strict=True):
-    axis.plot(range(1, EPOCHS + 1), trace, dash, label=name)
+    style = "default" if name == "one cycle" else "steps-post"
+    axis.plot(range(1, EPOCHS + 1), trace, dash, label=name, drawstyle=style)
 axis.set(xlabel="epoch", ylabel="learning rate")
 axis.legend()
 plt.show()
@@ -348,13 +362,14 @@ print(f"one cycle: highest at epoch {int(np.argmax(traces['one cycle'])) + 1}")
 # %% [markdown]
 # The three schedules over 200 epochs. The plateau needs no plan but follows a noisy
 # number (here an invented loss that stops falling); the milestones need to be known
-# beforehand; the one cycle must know its length, and is at its best when the length
-# is short. That is why the quick run below takes one cycle and the full run
-# milestones.
+# beforehand; the one cycle must know its length. It was proposed for
+# short runs (Smith and Topin, 2017): so the quick run below takes one cycle, and the
+# full run milestones.
 #
-# Two mistakes are common. `OneCycleLR` is stepped after every *batch*, the others
-# after every *epoch*; and `ReduceLROnPlateau` must be handed the *validation* loss,
-# never the test loss.
+# Two rules are often broken. `OneCycleLR` must be stepped after every *batch*, the
+# others after every *epoch*; stepped once an epoch, one cycle would hardly leave its
+# first, small rate. And `ReduceLROnPlateau` must be handed the *validation* loss, never
+# the test loss.
 
 # %% [markdown]
 # ## 6 · One epoch by hand
@@ -460,6 +475,8 @@ display(Markdown(table))
 # %% [markdown]
 # Each column follows one switch alone. `train()` inside `no_grad` is the dangerous
 # one: nothing is learned, and yet looking at the validation images changes the model.
+# The next cells prove it: no weight has changed since the line "package" above, but
+# the validation loss of the same model on the same images has.
 #
 # ### Two small questions
 #
@@ -483,11 +500,14 @@ losses, sizes = np.array(scores).T
 print(f"batch sizes {sizes.astype(int).tolist()}")
 print(f"each batch the same: {losses.mean():.5f}")
 print(f"weighted by size:    {np.average(losses, weights=sizes):.5f}")
+print(f"the same before train() looked at a batch: {judged[0]:.5f}")
 
 # %% [markdown]
 # `torch.max` gives the largest logit too; `argmax` says what is meant. The weighted
 # mean is the mean over *images*, the same for every batch size. The other one depends
-# on how the images happened to be cut into batches.
+# on how the images happened to be cut into batches. The last two lines differ although
+# the weights are the same: in the table's two rows with `train()`, BatchNorm's running
+# statistics moved.
 #
 # One more line you will meet: `torch.backends.cudnn.benchmark = True`. On an NVIDIA
 # GPU it tries several ways to compute a convolution at first sight of a new input
@@ -556,7 +576,8 @@ print(f"{num_parameters:,} parameters, {len(loaders.train.dataset):,} training i
 # `train(...)` is the epoch from above in a loop: train, validate on images kept
 # aside, step the schedule, save. It prints one line an epoch and gives back a
 # `History`, one number an epoch for each quantity. The validation images choose which
-# epoch's weights are kept; the test images are not even handed over.
+# epoch's weights are kept: at the end `train` puts the best ones back into `model`, of
+# the earliest epoch where several tie. The test images are not even handed over.
 #
 # You may interrupt it (■): the finished epochs are kept. To go on, add `resume=True`
 # and run the cell again.
@@ -581,6 +602,7 @@ plt.show()
 best_epoch = int(np.argmax(history.val_accuracy)) + 1
 fell = np.diff(history.val_accuracy) < 0
 high = np.array(history.lr[1:]) > max(history.lr) / 2
+both_rose = (np.diff(history.val_loss) > 0) & (np.diff(history.val_accuracy) > 0)
 display(
     Markdown(
         f"Validation accuracy: {history.val_accuracy[0]:.1%} after the first epoch, "
@@ -588,7 +610,8 @@ display(
         f"{max(history.val_accuracy):.1%} after epoch {best_epoch}. It fell in "
         f"{fell[high].sum()} of the {high.sum()} later epochs with a learning rate "
         f"above half the highest, and in {fell[~high].sum()} of the {(~high).sum()} "
-        f"others. Training took {sum(history.seconds) / 60:.1f} min."
+        f"others. Validation loss and accuracy both rose in {both_rose.sum()}. "
+        f"Training took {sum(history.seconds) / 60:.1f} min."
     )
 )
 
@@ -603,11 +626,21 @@ display(
 # that of the epoch's first step.
 
 # %% [markdown]
+# **Why does validation jump where training does not?** The training numbers are means
+# over an epoch, while the weights changed, each batch normalised by its own statistics.
+# Validation judges one set of weights, with BatchNorm's running statistics: a mean over
+# some tens of past batches, which lags behind weights that move fast.
+#
+# **How can loss and accuracy rise together?** Accuracy counts right answers, and no
+# more. The loss counts confidence too: a few mistakes made with great certainty weigh
+# more than many images that have just tipped over to the right side.
+
+# %% [markdown]
 # ### Stopping early, and looking in
 #
-# `train(..., early_stopping=5)` ends a run after five epochs in a row without a better
-# validation accuracy. Would it have been wise here? The history can tell without any
-# training.
+# `train(..., early_stopping=n)` ends a run after `n` epochs in a row without a better
+# validation accuracy. Would 1, 2 or 3 have been wise here? The history can tell without
+# any training.
 
 # %%
 accuracies = np.array(history.val_accuracy)
@@ -619,11 +652,15 @@ for patience in (1, 2, 3):
         f"early_stopping={patience}: ends after epoch {end + 1} of {len(accuracies)}, "
         f"{100 * missed:.1f} points short of the best"
     )
+if late := len(accuracies) // 3:
+    gained = accuracies[-late:].max() - accuracies[:-late].max()
+    print(f"best of the last {late} epochs against before: {100 * gained:+.1f} points")
 
 # %% [markdown]
-# Patience has to outlast the noise. And a schedule that ends with small steps gains
-# most in its last epochs: to stop before them is to stop before the harvest. Early
-# stopping fits a constant rate or a plateau schedule, and runs that begin to overfit.
+# Patience has to outlast the noise. And a schedule that ends with small steps may have
+# something left for its last epochs (the last line counts it): to stop before them is
+# to stop before that harvest. Early stopping fits a constant rate or a plateau
+# schedule, and runs that begin to overfit.
 #
 # `on_epoch=f` calls `f(history)` after each epoch, once it is saved: for a plot of
 # your own, a message to your telephone, one more measurement. The next section uses
@@ -734,9 +771,9 @@ unstepped = try_recipe(stepped=False)
 
 # %% [markdown]
 # One run serves for three curves: the two wrong evaluations judge the healthy run's own
-# weights. Each panel below shows one fault (orange) beside the healthy run (grey), in
-# random order and on a scale of its own; training dashed, validation solid. Name the
-# faults before you read on.
+# weights. Each panel below shows one fault (orange) beside the healthy run (broad grey
+# lines), in random order and on a scale of its own; training dashed, validation solid.
+# Name the faults before you read on.
 
 # %%
 epochs = np.arange(1, len(healthy.history) + 1)
@@ -753,12 +790,13 @@ curves = {  # where on the epoch axis, training losses, validation losses
 faults = np.random.default_rng(7).permutation(list(curves)[1:]).tolist()
 fig, axes = plt.subplots(2, 2, figsize=(8, 5.4), sharex=True)
 for axis, letter, fault in zip(axes.flat, "ABCD", faults, strict=True):
-    for name, color in (("healthy", "0.6"), (fault, "C1")):
+    for name, color, width in (("healthy", "0.75", 4), (fault, "C1", 1.5)):
         where, training, validation = curves[name]
+        style = {"color": color, "linewidth": width}
         kind = "healthy" if name == "healthy" else "faulty"
-        axis.plot(where, training, "--", color=color, label=f"{kind}, training")
+        axis.plot(where, training, "--", **style, label=f"{kind}, training")
         if validation is not None:
-            axis.plot(where, validation, color=color, label=f"{kind}, validation")
+            axis.plot(where, validation, **style, label=f"{kind}, validation")
     axis.set(title=letter, xlabel="epoch", ylabel="cross-entropy loss")
     if validation is None:
         axis.set_yscale("log")
@@ -800,7 +838,8 @@ display(Markdown("After the last epoch:\n\n" + "\n".join(key)))
 # What the curves tell:
 #
 # - *The rate.* The training loss climbs by powers of ten. `train` stops, names the
-#   step, and leaves the network as it was after the last good epoch.
+#   step, and leaves the network as it was after the last finished epoch: its weights
+#   are finite, but the loss may already be large there.
 # - *The schedule.* No break, and nothing odd between training and validation: the run
 #   is only slower than it could be. An optimiser that is never told stays at the
 #   cycle's first, small rate. Draw the learning rate of every run; `History` keeps it.
@@ -836,10 +875,12 @@ print(f"{good.val_accuracy[-1]:.1%}")
 # against rare outliers; against a loss that climbs steadily, lower the rate.
 
 # %% [markdown]
-# ## 9 · Faster, with the same result
+# ## 9 · Faster, at what price?
 #
-# Three options of `train` change *how* a step is computed, not what.
-#
+# Three options of `train` change *how* a step is computed; the result is the same up
+# to rounding. Whether they save time is to be measured.
+
+# %% [markdown]
 # **`amp`**, mixed precision (Micikevicius et al., 2018): convolutions and matrix
 # products in 16 bits, weights and loss in 32. Fewer bits move, and processors have fast
 # units for them. Two types have 16 bits. **float16** has a small range: little
@@ -855,10 +896,13 @@ from course_utils.precision import amp_dtype
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
     info = torch.finfo(dtype)
     print(
-        f"{dtype!s:14} largest {info.max:.1e}, smallest with all digits "
+        f"{dtype!s:14} largest {info.max:.1e}, smallest at full precision "
         f"{info.tiny:.1e}, next after 1: 1 + {info.eps:.1e}"
     )
 print(f'here, amp="auto" computes in {amp_dtype(session.device, "auto") or "32 bits"}')
+
+# %% [markdown]
+# Below that "smallest" numbers lose digits, down to 0.
 
 # %% [markdown]
 # **`channels_last`**: the order of the numbers in memory. PyTorch's usual order holds
@@ -936,9 +980,11 @@ display(Markdown(table))
 
 # %% [markdown]
 # The verdict is "faster" or "slower" where all pairs agree. A ratio is true of *this*
-# machine and this network. Where `amp="auto"` means 32 bits, the first row shows what
-# 16 bits would have cost or gained.
-#
+# machine and this network. The row `amp` has `channels_last` on both sides; the row
+# `channels_last` is in 32 bits. Where `amp="auto"` means 32 bits, the first row shows
+# what 16 bits would have cost or gained.
+
+# %% [markdown]
 # The last two columns are the price, as parts of the loss. The first losses come
 # from equal weights: their difference is rounding, and no more. After that each step
 # starts from slightly different weights, so the two drift apart, as two machines would
@@ -953,14 +999,26 @@ display(Markdown(table))
 # %%
 from course_utils.results import load_results
 
-compiled = [
-    f"{row['ratio']:.2f} times as fast ({row['ratio_min']:.2f} to "
-    f"{row['ratio_max']:.2f}), {bench['hardware']}. {row.get('note', '')}"
-    for bench in load_results("bench")
-    for row in bench.get("rows", [])
-    if "compile" in row.get("name", "") and "ratio" in row
-]
-print("compile=True, from results/:", *(compiled or ["not measured"]))
+compiled = []
+for bench in load_results("bench"):
+    for row in bench.get("rows", []):
+        if "compile" in row.get("name", "") and "ratio" in row:
+            wait, _, paid = row.get("note", "").partition("; ")
+            verdict = "unclear"
+            if row["ratio_min"] > 1 or row["ratio_max"] < 1:
+                verdict = "faster" if row["ratio"] > 1 else "slower"
+            if "never" in paid:
+                paid = "the wait is never won back"
+            compiled.append(
+                f"{row['ratio']:.2f} times the speed without it "
+                f"({row['ratio_min']:.2f} to {row['ratio_max']:.2f}): {verdict}, "
+                f"on {bench['hardware']}; {wait}; {paid}"
+            )
+print("compile=True, from results/:", *(compiled or ["not measured"]), sep="\n")
+
+# %% [markdown]
+# So the options are offers, not promises: what speeds up one machine may slow another,
+# and a measurement on yours decides.
 
 # %% [markdown]
 # ## 10 · Checkpoints
@@ -987,18 +1045,19 @@ print(
 # %% [markdown]
 # ### A state dict against a pickled model
 #
-# A **state dict** is names and tensors, nothing else; `best.pt` is one, with a note
-# on how to build the network. `torch.save(model)` pickles the *object* instead. That
-# looks easier, and has two faults. The file only names the class and where it was
-# defined: rename or move it, and the file is dead. And unpickling *runs* whatever the
-# file says. See both.
+# A **state dict** is names and tensors, nothing else. `best.pt` is a dict that holds
+# one, under `model`, beside a description of the network. `torch.save(model)` pickles
+# the *object* instead. That looks easier, and has two faults. The file only names the
+# class and where it was defined: rename or move that module, and the file is dead. And
+# unpickling *runs* whatever the file says. See both.
 
 # %%
 import io
 
 whole = io.BytesIO()
 torch.save(model, whole)
-print("names the module:", model.__module__.encode() in whole.getvalue())
+module = model.__module__
+print(f"names {module!r}, to import it: {module.encode() in whole.getvalue()}")
 try:
     torch.load(io.BytesIO(whole.getvalue()), weights_only=True)
 except Exception as error:
@@ -1137,15 +1196,21 @@ for mode, share in (("eval()", 32), ("eval()", 48), ("train()", 32)):
     print(f"{mode:7} shares of {share} and {len(labels) - share}: differs by {gap:.1e}")
 
 # %% [markdown]
-# Equal shares: equal up to rounding. Unequal shares: each image of the small share
-# counts for too much. In `train()` the formula fails for another reason. BatchNorm
-# takes mean and spread from the images it sees, and each process sees its share alone:
-# two shares are not one batch to it. With some tens of images in a share that is
-# commonly left so; with a few, `nn.SyncBatchNorm.convert_sync_batchnorm(model)` takes
-# the statistics over all processes, at the price of more talk between them.
+# Equal shares: equal up to rounding. Unequal shares: each share's mean counts half,
+# whatever its size, so an image of the small share counts for too much. The error is a
+# quarter of the difference between the two shares' gradients, and in an untrained
+# network those differ much: few images, other classes.
 #
+# In `train()` the formula fails for another reason. BatchNorm takes mean and spread
+# from the images it sees, and each process sees its share alone: two shares are not one
+# batch to it. With some tens of images in a share that is commonly left so; with a few,
+# `nn.SyncBatchNorm.convert_sync_batchnorm(model)` takes the statistics over all
+# processes, at the price of more talk between them.
+
+# %% [markdown]
 # More GPUs usually mean larger batches, so fewer steps. Goyal et al. (2017) make up for
-# it with a learning rate raised by the same factor, after a warm-up.
+# it with a learning rate raised by the same factor, after a warm-up: some epochs in
+# which the rate climbs to its height, because the first weights do not bear it yet.
 
 # %% [markdown]
 # This notebook starts no second process. In a terminal, in the folder of the course:
@@ -1181,9 +1246,11 @@ print("EveryExampleOnce, in this one process:", alone == list(range(19)))
 # Repeating is right for training: all processes must take equally many steps, since
 # each waits for the others' gradients. For an accuracy it is wrong, because somebody
 # counts twice. So `course_utils` trains with `DistributedSampler` and judges with
-# `EveryExampleOnce`, which deals as in the lines "each once", and adds up the counts of
+# `EveryExampleOnce`, which deals by `range(rank, size, processes)` just as the lines
+# "each once" do (in this one process it deals everything), and adds up the counts of
 # all processes before it divides.
-#
+
+# %% [markdown]
 # ### The older way, and the `module.` prefix
 #
 # `nn.DataParallel` needs no `torchrun`: one process, one thread a GPU. It copies the
@@ -1328,10 +1395,33 @@ print(f"test accuracy {test_accuracy:.1%} ± {noise:.1%} on {num_test} images")
 print(f"seed {session.seed}, {hardware_name(session.device)}")
 session.report(f"test accuracy {test_accuracy:.1%}", data=splits.describe())
 
+# %%
+best_val, num_val = max(history.val_accuracy), len(splits.val.labels)
+parts = ((best_val, num_val), (test_accuracy, num_test))
+error = np.sqrt(sum(a * (1 - a) / n for a, n in parts))
+ratio = (best_val - test_accuracy) / error if error else 0.0
+verdict = "more than" if abs(ratio) > 1.96 else "no more than"
+display(
+    Markdown(
+        f"Validation {best_val:.1%} on {num_val} images, test {test_accuracy:.1%} on "
+        f"{num_test}: {100 * (best_val - test_accuracy):+.1f} points, "
+        f"{ratio:+.1f} standard errors. That is **{verdict}** the luck of two "
+        "independent draws of images explains in 95 of 100 cases."
+    )
+)
+
 # %% [markdown]
-# Your first guess. The ± is 1.96 standard errors: in 95 of 100 draws of so many test
-# images, chance alone moves the number by less than that.
+# Your first guess. The **standard error** $\sqrt{p(1-p)/n}$ is how far the accuracy on
+# $n$ images typically lies from what countless images would give. The ± is 1.96 of
+# them: in 95 of 100 draws of so many test images, chance alone moves the number by
+# less. The errors of two separate sets add as squares.
 #
+# What can be behind a gap between validation and test? Validation was used to choose,
+# so it is flattered (section 13). The rest is the luck of which images fell into which
+# set; another seed meets the same images, so it does not change that luck. A gap of two
+# or three standard errors is rare, not impossible. Believe the test.
+
+# %% [markdown]
 # One seed is one draw. The table holds what the project has measured, and says so
 # where it has not; the last row is yours. Minutes are those of training alone. Where
 # there are several seeds, the accuracy is their mean, and their range in brackets.
@@ -1361,6 +1451,7 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # file lies a card that says what it was trained on, how, and what it is not for.
 #
 # A number on a card is a claim. Test the two that fit your data, on the test images.
+# That breaks no rule of section 13: nothing is chosen by it.
 
 # %%
 from course_utils.pretrained import PRETRAINED, load_pretrained
@@ -1400,8 +1491,10 @@ if gaps:
 # %% [markdown]
 # A claim that can be checked in a minute is worth more than one that cannot. The
 # weights are stored in half precision, which halves the file, and computed with in 32
-# bits. One seed of each network is one draw of each: it shows two networks, not what
-# shortcuts do.
+# bits. The ± treats the two networks as if each had test images of its own. They share
+# them, and often fail on the same ones; a test of pairs (McNemar's), which counts only
+# the images on which they disagree, would be sharper. One seed of each network is one
+# draw of each: it shows two networks, not what shortcuts do.
 
 # %% [markdown]
 # ## 16 · Degradation, measured
@@ -1450,23 +1543,28 @@ from itertools import pairwise
 
 def trend(shallow: np.ndarray, deep: np.ndarray) -> str:
     """Return whether the deep networks' losses are all higher, or all lower."""
-    if min(len(shallow), len(deep)) > 1:
-        if deep.min() > shallow.max():
-            return "higher in every run"
-        if deep.max() < shallow.min():
-            return "lower in every run"
+    if min(len(shallow), len(deep)) == 1:
+        return "one seed: suggestive, no more"
+    if deep.min() > shallow.max():
+        return "higher in every run"
+    if deep.max() < shallow.min():
+        return "lower in every run"
     return "undecided"
 
 
+palette = plt.rcParams["axes.prop_cycle"].by_key()["color"]
 for data, families in groups.items():
     fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True, sharey=True)
+    every = sorted({depth for depths in families.values() for depth in depths})
     lines = f"Last training loss, {data}:\n"
     for axis, (family, depths) in zip(axes, sorted(families.items()), strict=False):
-        curves = {
-            f"{depth} layers": [run["history"]["train_loss"] for run in depths[depth]]
-            for depth in sorted(depths)
+        losses = {
+            d: [run["history"]["train_loss"] for run in depths[d]] for d in depths
         }
-        plot_seeds(curves, axis, linestyle="--")
+        curves = {f"{depth} layers": losses[depth] for depth in sorted(depths)}
+        colors = [palette[every.index(depth)] for depth in sorted(depths)]
+        with plt.rc_context({"axes.prop_cycle": plt.cycler(color=colors)}):
+            plot_seeds(curves, axis, linestyle="--")  # one colour a depth
         axis.set(title=f"{family}, {data}", xlabel="epoch")
         for few, many in pairwise(sorted(depths)):
             pair = last_losses(depths[few]), last_losses(depths[many])
@@ -1477,22 +1575,31 @@ for data, families in groups.items():
     display(Markdown(lines))
 
 # %% [markdown]
-# The figure shows the training loss of each epoch: the mean over the seeds, in a band
-# from the lowest to the highest. In the plain panel, does the deepest network lie above
-# a shallower one? And in the residual panel? The lines under it count: "higher in every
-# run" means that each run of the deeper network ended above each of the shallower one.
+# The figure shows the training loss of each epoch, one colour a depth in both panels:
+# the mean over the seeds, and where n is more than 1 a band from the lowest to the
+# highest. In the plain panel, does the deepest network lie above a shallower one? And
+# in the residual panel? The lines under it count: "higher in every run" means that each
+# run of the deeper network ended above each of the shallower one. A single seed on
+# either side gives a difference, but cannot say how much of it is luck.
 
 # %%
 WORDS = {"higher in every run": "degraded", "lower in every run": "not degraded"}
+WAYS = {"plain": "without shortcuts", "residual": "with shortcuts"}
 for data, families in groups.items():
-    verdicts = []
+    answers = []
     for family, depths in sorted(families.items()):
-        few, many = sorted(depths)[-2:] if len(depths) > 1 else [*depths] * 2
-        word = WORDS.get(trend(last_losses(depths[few]), last_losses(depths[many])))
-        verdicts.append(f"{family} **{word or 'undecided'}** ({few} → {many} layers)")
+        if len(depths) > 1:
+            few, many = sorted(depths)[-2:]
+            pair = last_losses(depths[few]), last_losses(depths[many])
+            gap = pair[1].mean() - pair[0].mean()
+            answers.append(
+                f"{WAYS[family]}, {few if gap > 0 else many} layers ended lower, by "
+                f"{abs(gap):.3f} ({few} → {many}: "
+                f"**{WORDS.get(trend(*pair), trend(*pair))}**)"
+            )
     run = next(iter(depths.values()))[0]
     steps = run["epochs"] * -(-run["train_size"] // run["batch_size"])
-    line = f"{data}: {', '.join(verdicts)}."
+    line = f"Your fourth guess, {data}: {'; '.join(answers) or 'undecided'}."
     plain, residual = (families.get(name, {}) for name in ("plain", "residual"))
     if shared := plain.keys() & residual.keys():
         deep = max(shared)
@@ -1501,8 +1608,10 @@ for data, families in groups.items():
     display(Markdown(f"{line} A run took {steps} steps on {run['train_size']} images."))
 
 # %% [markdown]
-# "Degraded" means: with more layers, every run ended at a higher training loss.
-#
+# "Degraded" means: with more layers, every run ended at a higher training loss; "not
+# degraded", at a lower one.
+
+# %% [markdown]
 # **What this does not show.** He et al. trained for 64 000 iterations, on 50 000
 # images. In a run as short as these, a deep network may be behind because it learns
 # *later*, not because it never would; only the long run tells the two apart. The loss
@@ -1552,16 +1661,19 @@ logged, val = history.train_accuracy[best_epoch - 1], max(history.val_accuracy)
 display(
     Markdown(
         f"Training accuracy as logged {logged:.1%}; the same weights on training "
-        f"images as they are {clean:.1%}; validation {val:.1%}. In the log, "
-        f"{'validation' if val > logged else 'training'} is higher; measured alike, "
-        f"{'validation' if val > clean else 'training'} is, by {abs(clean - val):.1%}."
+        f"images as they are {clean:.1%}; validation {val:.1%}, test "
+        f"{test_accuracy:.1%}. In the log, "
+        f"{'validation' if val > logged else 'training'} is higher. Measured alike, "
+        f"training is ahead by {100 * (clean - val):+.1f} points against validation, "
+        f"by {100 * (clean - test_accuracy):+.1f} against test."
     )
 )
 
 # %% [markdown]
 # The two numbers of a log line are measured in different ways, so their order proves
-# nothing by itself. Measured alike, the gap between training and validation is what
-# is called the generalisation gap.
+# nothing by itself. Measured alike, the gap between training images and images never
+# used, neither for fitting nor for choosing, is called the generalisation gap: the
+# test's is the honest one, validation was chosen on.
 
 # %% [markdown]
 # ## Summary

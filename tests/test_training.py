@@ -82,6 +82,16 @@ def test_each_works_in_its_own_mode_and_puts_the_old_one_back(mode):
     assert model.training == mode
 
 
+def test_a_part_that_was_in_another_mode_is_put_back_into_it():
+    model = small.cifar_resnet(8, 3)
+    model.bn1.eval()
+    before = {name: part.training for name, part in model.named_modules()}
+    evaluate(model, small.make_loaders().val)
+    train_one_epoch(model, small.make_loaders().train, sgd(model))
+    assert {name: part.training for name, part in model.named_modules()} == before
+    assert (model.training, model.bn1.training) == (True, False)
+
+
 def test_one_epoch_takes_the_steps_that_the_optimiser_would_take_alone():
     model, twin = Scale(), Scale()
     train_one_epoch(model, make_loader(), optimizer := sgd(model))

@@ -80,7 +80,7 @@ def degradation(folder: Path) -> str:
 
 
 def bench(folder: Path) -> str:
-    """Return the table of the recorded benchmark."""
+    """Return the table of the recorded benchmark; batch and data sizes left out."""
     record = json.loads((folder / "bench.json").read_text("utf-8"))
     rows = [
         (
@@ -91,6 +91,7 @@ def bench(folder: Path) -> str:
             row["note"],
         )
         for row in record["rows"]
+        if row["case"] not in "ef"
     ]
     return markdown(("comparison", "ratio (range)", "note"), rows)
 
