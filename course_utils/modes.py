@@ -8,8 +8,8 @@ from torch import nn
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device of the network's parameters."""
-    return next(model.parameters()).device
+    """Return the device of the network's parameters; the CPU if it has none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 @contextmanager

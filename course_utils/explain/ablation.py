@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.explain.observing import (
-    device_of,
     near_matches,
     observed,
     refuse_images,
 )
 from course_utils.models import BasicBlock, Bottleneck
 from course_utils.models.cifar import PlainBlock
+from course_utils.modes import device_of
 
 RESIDUAL = (BasicBlock, Bottleneck)
 

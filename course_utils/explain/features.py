@@ -15,11 +15,11 @@ from torchvision.models.feature_extraction import (
 from course_utils import guards
 from course_utils.checkpoint import architecture_of, build_model
 from course_utils.explain.observing import (
-    device_of,
     near_matches,
     observed,
     refuse_images,
 )
+from course_utils.modes import device_of
 
 
 def feature_maps(

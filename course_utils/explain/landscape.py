@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_utils import guards
-from course_utils.explain.observing import device_of, observed
+from course_utils.explain.observing import observed
+from course_utils.modes import device_of
 
 Direction = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]

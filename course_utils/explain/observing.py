@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
+
+from course_utils.modes import in_mode
 
 
 @contextmanager
@@ -15,17 +16,14 @@ def observed(model: nn.Module) -> Iterator[None]:
     Inside, no layer works in place: a ReLU would overwrite the output of the layer
     before it, which somebody wants to see.
     """
-    parts = [(p, p.training, getattr(p, "inplace", None)) for p in model.modules()]
-    model.eval()
-    for part, _, inplace in parts:
-        if inplace:
+    in_place = [part for part in model.modules() if getattr(part, "inplace", False)]
+    with in_mode(model, training=False):
+        for part in in_place:
             part.inplace = False
-    try:
-        yield
-    finally:
-        for part, training, inplace in parts:
-            part.training = training
-            if inplace:
+        try:
+            yield
+        finally:
+            for part in in_place:
                 part.inplace = True
 
 
@@ -46,8 +44,3 @@ def refuse_images(images: Tensor) -> None:
             "normalised images, float (B, C, H, W) with at least one: a single image "
             "goes in as image[None]."
         )
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Return the device that the model's weights are on."""
-    return next(model.parameters()).device

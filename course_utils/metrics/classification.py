@@ -1,15 +1,15 @@
 """How good the predictions are: over all images, and class by class."""
 
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from course_utils import guards
+from course_utils.modes import device_of, in_mode
+from course_utils.progress import progress_bar
 
 
 @torch.no_grad()
@@ -37,22 +37,14 @@ def collect_logits(
     Taught in: lesson 04, "Collect once, compute everything".
     """
     guards.refuse_empty(loader)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    # in a notebook tqdm does not look at the variable itself
-    hidden = not progress or os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-    modes = [(part, part.training) for part in model.modules()]
+    device = device_of(model)
     all_logits, all_labels = [], []  # logits stay on the device: no wait at each batch
-    model.eval()
-    try:
-        bar = tqdm(iter(loader), "evaluate", len(loader), leave=False, disable=hidden)
-        for images, labels in bar:
+    with in_mode(model, training=False):
+        for images, labels in progress_bar(loader, "evaluate", progress):
             logits = model(images.to(device, non_blocking=True)).float()
             refuse_misfits(logits, labels)
             all_logits.append(logits)
             all_labels.append(labels)
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
     return torch.cat(all_logits).cpu(), torch.cat(all_labels).cpu()
 
 
