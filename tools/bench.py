@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in (OUTPUT, RECORD) if options.record else (OUTPUT,):
         path.write_text(text + "\n", encoding="utf-8")
     missed = [
-        f"({letter}) {row.name}: {row.ratio:.3g}, wanted at least {row.goal:g}"
+        f"({letter}) {row.name}: {row.ratio:.3g}, wanted at least {row.goal:.3g}"
         for letter, rows in found.items()
         for row in rows
         if row.missed
@@ -100,7 +100,7 @@ def cells(letter: str, row: Row) -> tuple[str, ...]:
         f"{statistics.median(row.ours):.0f}",
         f"{statistics.median(row.theirs):.0f}",
         f"{row.ratio:.3g} ({low:.3g} to {high:.3g})",
-        "" if row.goal is None else f"at least {row.goal:g}",
+        "" if row.goal is None else f"at least {row.goal:.3g}",
         row.note,
     )
 

@@ -25,6 +25,7 @@ from bench_ways import (
     Way,
     array_loader,
     flops_per_image,
+    judging,
     loading,
     matrix_products,
     peak_memory_mib,
@@ -232,6 +233,13 @@ def matrix_share(
     return Row(name, speeds, bounds, note=note)
 
 
+def against_forward(repeats: int, number: int = 10_000) -> list[Row]:
+    """(h) Collecting logits against a bare forward pass over the same batches."""
+    ways = [judging(number, bare=bare) for bare in (False, True)]
+    name = "collect_logits against a bare forward pass, shipped weights"
+    return [Row(name, *interleave(ways, repeats), 1 / 1.1)]
+
+
 def has_compiler() -> bool:
     """Whether the compiler that `torch.compile` calls is there."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
@@ -246,4 +254,5 @@ CASES: dict[str, Callable[[int], list[Row]]] = {
     "e": batch_sizes,
     "f": data_sizes,
     "g": share_of_gpu,
+    "h": against_forward,
 }

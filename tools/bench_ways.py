@@ -21,8 +21,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from course_utils.data.arrays import ArrayDataset, whole_batch
+from course_utils.metrics import collect_logits
 from course_utils.models import cifar_resnet
 from course_utils.precision import Amp, MixedPrecision
+from course_utils.pretrained import load_pretrained
 from course_utils.training import train
 
 Way = Callable[[], float]
@@ -186,6 +188,26 @@ def steps_alone(
             precision.step(loss, model, optimizer)
 
     return lambda: timed(number, steps)
+
+
+def judging(number: int, *, bare: bool) -> Way:
+    """Return a way that takes logits of the same images, with or without the course.
+
+    Args:
+        number: Images to judge.
+        bare: Only call the shipped network on each batch; else `collect_logits`.
+    """
+    model = load_pretrained("cifar10").to(DEVICE)
+    data = ArrayDataset(*random_data(number), MEAN, STD)
+    loader = DataLoader(data, 500, collate_fn=whole_batch)
+
+    @torch.no_grad()
+    def forward() -> None:
+        for images, _ in loader:
+            model(images.to(DEVICE))
+
+    work = forward if bare else lambda: collect_logits(model, loader)
+    return lambda: timed(number, work)
 
 
 def matrix_products(side: int, flops: int, device: torch.device = DEVICE) -> Way:
