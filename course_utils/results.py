@@ -99,15 +99,30 @@ def results_table(
         name = f"{run['profile']}, your run"
         rows.append((name, run["data"], run["hardware"], *_summary([run])))
     heads = ("profile", "data", "hardware", "seeds", "minutes", "test accuracy")
+    return markdown_table(heads, rows)
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table with these headings and rows of text."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def mean_and_range(values: Sequence[float], form: str) -> str:
+    """Return the mean of `values` as text, and their range where there are several.
+
+    Args:
+        values: At least one number.
+        form: How each is written, for example ``".1%"``.
+    """
+    mean = format(sum(values) / len(values), form)
+    if len(values) == 1:
+        return mean
+    return f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def _summary(runs: Sequence[Result]) -> tuple[str, str, str]:
     """Return the number of runs, their mean minutes, their mean accuracy and range."""
     scores = [run["test_accuracy"] for run in runs]
     minutes = sum(run["minutes"] for run in runs) / len(runs)
-    accuracy = f"{sum(scores) / len(scores):.1%}"
-    if len(runs) > 1:
-        accuracy += f" ({min(scores):.1%} to {max(scores):.1%})"
-    return str(len(runs)), f"{minutes:.1f}", accuracy
+    return str(len(runs)), f"{minutes:.1f}", mean_and_range(scores, ".1%")

@@ -7,6 +7,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from course_utils.data import cifar10
@@ -30,6 +31,15 @@ def clean_environment(monkeypatch, shared_cache):
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     yield
     plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """For networks so small that a second thread is a hindrance."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

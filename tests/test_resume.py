@@ -21,14 +21,7 @@ from course_utils.checkpoint import CheckpointError, load_checkpoint
 from course_utils.session import seed_everything
 from course_utils.training import train, train_one_epoch
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These networks are so small that a second thread is a hindrance."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -47,13 +47,7 @@ def sgd(model, lr=0.1):
     return SGD(model.parameters(), lr=lr)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """These networks are so small that a second thread is a hindrance."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- one epoch --------------------------------------------------------------------

@@ -24,7 +24,7 @@ import torch
 from bench_cases import CASES, Row
 from bench_ways import DEVICE
 
-from course_utils.results import hardware_name
+from course_utils.results import hardware_name, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
@@ -84,9 +84,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def table(found: Mapping[str, Sequence[Row]]) -> str:
     """Return the rows of each case as a Markdown table."""
-    lines = [HEADS, ("---",) * len(HEADS)]
-    lines += [cells(letter, row) for letter, rows in found.items() for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [cells(letter, row) for letter, rows in found.items() for row in rows]
+    return markdown_table(HEADS, rows)
 
 
 def cells(letter: str, row: Row) -> tuple[str, ...]:

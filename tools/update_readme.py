@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from course_utils.files import write_atomically
-from course_utils.results import Result, load_results, results_table
+from course_utils.results import (
+    Result,
+    load_results,
+    markdown_table,
+    mean_and_range,
+    results_table,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -21,20 +26,6 @@ EXPECTED = [
     {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "two CPU cores"},
     {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
 ]
-
-
-def spread(values: Sequence[float], form: str) -> str:
-    """Return the mean of `values`, and their range where there are several."""
-    mean = format(sum(values) / len(values), form)
-    if len(values) == 1:
-        return mean
-    return f"{mean} ({min(values):{form}} to {max(values):{form}})"
-
-
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def lesson_03(folder: Path) -> str:
@@ -56,7 +47,7 @@ def weights(folder: Path) -> str:
         for run in load_results("pretrained", folder)
     ]
     heads = ("name", "data", "epochs", "minutes", "validation", "test accuracy")
-    return markdown(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def degradation(folder: Path) -> str:
@@ -70,13 +61,13 @@ def degradation(folder: Path) -> str:
             f"{data}, {size} images, {epochs} epochs",
             f"{network} {depth}",
             str(len(runs)),
-            spread([run["history"]["train_loss"][-1] for run in runs], ".2f"),
-            spread([run["test_accuracy"] for run in runs], ".1%"),
+            mean_and_range([run["history"]["train_loss"][-1] for run in runs], ".2f"),
+            mean_and_range([run["test_accuracy"] for run in runs], ".1%"),
         )
         for (data, epochs, size, depth, network), runs in sorted(groups.items())
     ]
     heads = ("data", "network", "seeds", "training loss at the end", "test accuracy")
-    return markdown(heads, rows)
+    return markdown_table(heads, rows)
 
 
 def bench(folder: Path) -> str:
@@ -93,7 +84,7 @@ def bench(folder: Path) -> str:
         for row in record["rows"]
         if row["case"] not in "ef"
     ]
-    return markdown(("comparison", "ratio (range)", "note"), rows)
+    return markdown_table(("comparison", "ratio (range)", "note"), rows)
 
 
 TABLES = {
