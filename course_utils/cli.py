@@ -1,4 +1,4 @@
-"""The command line: `python -m course_utils prepare` fetches data beforehand."""
+"""The command line: `python -m course_utils prepare` and `predict`."""
 
 import argparse
 import difflib
@@ -23,6 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m course_utils")
     commands = parser.add_subparsers(required=True, metavar="command")
+    for add in (_add_prepare, _add_predict):
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print(f"\nStopped; {arguments.stopped}.", file=sys.stderr)
+        return 130
+
+
+def _add_prepare(commands: argparse._SubParsersAction) -> None:
     prepare = commands.add_parser(
         "prepare",
         help="fetch data sets before a lesson needs them",
@@ -35,32 +46,88 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="SET … DIR",
         help="the sets (default: all), then their folder (default: where lessons look)",
     )
-    words = parser.parse_args(argv).words
+    prepare.set_defaults(
+        run=_prepare,
+        error=prepare.error,
+        stopped="the same command continues with what has arrived",
+    )
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="name what is on photos",
+        description="Print the most probable classes of photos, each from a file, from "
+        "the web (http, https) or in a folder.",
+    )
+    predict.add_argument("sources", nargs="+", metavar="IMAGE_OR_URL_OR_FOLDER")
+    predict.add_argument(
+        "--checkpoint",
+        metavar="PATH_OR_NAME",
+        help="the network: a file that train() wrote, or the name of one that ships "
+        "(default: your own of lesson 06, else one that ships)",
+    )
+    predict.add_argument(
+        "--top-k",
+        type=int,
+        default=5,
+        metavar="N",
+        help="classes to print for one photo (default: 5)",
+    )
+    predict.add_argument(
+        "--csv", metavar="FILE", help="write the best class of every photo to a table"
+    )
+    predict.add_argument(
+        "--allow-private",
+        action="store_true",
+        help="also fetch photos from this machine and its own network",
+    )
+    predict.set_defaults(
+        run=_predict, error=predict.error, stopped="nothing was written"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    if arguments.top_k < 1:
+        arguments.error(f"--top-k is {arguments.top_k}; give at least 1")
+    from course_utils.checkpoint import CheckpointError  # torch: seconds
+    from course_utils.prediction.command import predict_all
+
+    try:
+        all_read = predict_all(
+            arguments.sources,
+            checkpoint=arguments.checkpoint,
+            top_k=arguments.top_k,
+            csv_path=arguments.csv,
+            allow_private=arguments.allow_private,
+        )
+    except (CheckpointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if all_read else 1
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    words = arguments.words
     names = words[:-1]
     folder = words[-1] if words else None
     if folder in SETS:
         names, folder = [*names, folder], None
     for name in names:
         if name not in SETS:
-            prepare.error(f"{name!r} is not a set; the sets are: {', '.join(SETS)}")
+            arguments.error(f"{name!r} is not a set; the sets are: {', '.join(SETS)}")
     if folder and not Path(folder).exists():
         for meant in difflib.get_close_matches(folder, SETS):
-            prepare.error(f"no set and no folder is called {folder!r}: {meant!r}?")
+            arguments.error(f"no set and no folder is called {folder!r}: {meant!r}?")
     try:
-        _prepare(names or list(SETS), folder)
+        _fetch(names or list(SETS), folder)
     except (DownloadError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(
-            "\nStopped; the same command continues with what has arrived.",
-            file=sys.stderr,
-        )
-        return 130
     return 0
 
 
-def _prepare(names: Sequence[str], folder: str | None) -> None:
+def _fetch(names: Sequence[str], folder: str | None) -> None:
     from course_utils.session import find_data_dir, project_root
 
     forget_failures()

@@ -1,7 +1,9 @@
-"""`python -m course_utils prepare`, with a small archive in the real one's place."""
+"""`python -m course_utils`: prepare, with a small archive for the real one; predict."""
 
+import csv
 import hashlib
 import io
+import re
 import signal
 import subprocess
 import sys
@@ -11,11 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from download_server import Mirror, sends, stalls, status
+from image_server import PhotoHost, file_of
+from image_server import sends as sends_photo
+from PIL import Image
 from torchvision.datasets import CIFAR10
 
+from course_utils.checkpoint import describe, load_checkpoint, save_checkpoint
 from course_utils.cli import main
 from course_utils.data import cifar10
+from course_utils.models import cifar_resnet
+from course_utils.prediction import command
+from course_utils.pretrained import pretrained_path
 
 ROOT = Path(__file__).parent.parent
 
@@ -155,3 +165,135 @@ def test_runs_as_a_module():
     )
     assert done.returncode == 0
     assert "cifar10 (163 MiB)" in done.stdout
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder with two photos and a file that is none, and no run of the reader's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, color in (("a b.png", "red"), ("é.png", "green")):
+        Image.new("RGB", (40, 30), color).save(folder / name)
+    (folder / "page.jpg").write_bytes(b"<html></html>")
+    return folder
+
+
+def lines_of(text):
+    return [line for line in text.splitlines() if line]
+
+
+def test_predict_names_a_photo_and_says_with_which_network(photos, capsys):
+    assert main(["predict", "photos/a b.png", "--checkpoint", "cifar10"]) == 0
+    network, name, *classes = lines_of(capsys.readouterr().out)
+    assert network == "network  the pretrained 'cifar10', 10 classes"
+    assert name == "photos/a b.png"
+    assert len(classes) == 5
+    assert all(re.fullmatch(r"class: \w+ +prob: [01]\.\d{3}", line) for line in classes)
+
+
+def test_predict_goes_on_after_a_source_that_fails(photos, capsys):
+    server = PhotoHost(sends_photo(file_of(Image.new("RGB", (9, 9)))))
+    sources = ["missing.jpg", server.url, "photos", "photos/é.png", "ftp://a/b"]
+    options = ["--csv", "out/named.csv", "--top-k", "2", "--allow-private"]
+    try:
+        assert main(["predict", *sources, *options]) == 1
+    finally:
+        server.close()
+    out, error = map(lines_of, capsys.readouterr())
+    assert [line.split(":")[0] for line in error] == [
+        "There is no file missing.jpg",
+        "photos/page.jpg is an HTML page, expected a photo as JPEG, PNG, GIF, WebP, "
+        "BMP, TIFF or AVIF",
+        "ftp",
+    ]
+    assert [line for line in out if line.startswith("image: ")] == [
+        line for line in out if "a b.png  class: " in line or "é.png    class: " in line
+    ]
+    assert sum(line.startswith("class: ") for line in out) == 4
+    assert out[-1] == "written  out/named.csv, 7 rows"
+    with open("out/named.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = ["photos/a b.png", "photos/page.jpg", "photos/é.png"]
+    expected = ["missing.jpg", server.url, *names, "photos/é.png", "ftp://a/b"]
+    assert [row["image"] for row in rows] == expected
+    failed = ["missing.jpg", "photos/page.jpg", "ftp://a/b"]
+    assert [row["image"] for row in rows if row["error"]] == failed
+    assert [row["image"] for row in rows if not row["class"]] == failed
+    assert rows[4] == rows[5]  # in the folder, and by itself
+
+
+def test_predict_refuses_private_addresses_unless_told(photos, capsys):
+    assert main(["predict", "http://127.0.0.1:9/a.jpg"]) == 1
+    assert "--allow-private" in capsys.readouterr().err
+
+
+def test_predict_takes_the_readers_own_network_first(photos, capsys, tmp_path):
+    class Data:
+        info = load_checkpoint(pretrained_path("cifar10"))["data"] | {
+            "classes": ["rose", "tulip"]
+        }
+
+    torch.manual_seed(0)
+    model = cifar_resnet(8, num_classes=2)
+    own = tmp_path / "runs" / "06_transfer_learning" / "best.pt"
+    save_checkpoint(own, describe(model, Data()) | {"model": model.state_dict()})
+    assert main(["predict", "photos/é.png"]) == 0
+    network, _, *classes = lines_of(capsys.readouterr().out)
+    assert network == f"network  {own}, 2 classes"
+    assert {line.split()[1] for line in classes} == {"rose", "tulip"}
+
+
+@pytest.mark.parametrize("ships", [True, False])
+def test_predict_else_takes_one_that_ships(photos, monkeypatch, ships):
+    monkeypatch.setattr(command, "PRETRAINED", {"flowers": ()} if ships else {})
+    assert command.own_or_shipped() == ("flowers" if ships else "cifar10")
+    monkeypatch.delenv("COURSE_RUNS")
+    monkeypatch.setattr(command, "project_root", lambda: Path("nowhere"))
+    assert command.own_or_shipped() == ("flowers" if ships else "cifar10")
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["a.jpg", "--top-k", "0"], ["a.jpg", "--top-k", "two"]]
+)
+def test_predict_misused_shows_how_to_use_it(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["predict", *words])
+    assert stop.value.code == 2
+    assert "IMAGE_OR_URL_OR_FOLDER" in capsys.readouterr().err
+
+
+def test_predict_without_its_network_is_one_sentence(photos, capsys):
+    assert main(["predict", "photos", "--checkpoint", "flwers"]) == 1
+    out, error = capsys.readouterr()
+    assert error.startswith("There is no checkpoint flwers;")
+    assert error.count("\n") == 1
+    assert out == ""
+
+
+def test_predict_that_cannot_write_its_table_says_so(photos, capsys):
+    assert main(["predict", "photos/é.png", "--csv", "photos/é.png/a.csv"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_predict_interrupted_says_so(photos, capsys, monkeypatch):
+    def interrupt(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "predict", interrupt)
+    assert main(["predict", "photos/é.png"]) == 130
+    assert capsys.readouterr().err == "\nStopped; nothing was written.\n"
+
+
+def test_the_command_line_is_quick_to_say_what_it_can():
+    code = (
+        "import sys\n"
+        "from course_utils.cli import main\n"
+        "try: main(['predict', 'a.jpg', '--top-k', '0'])\n"
+        "except SystemExit: print(sorted({'torch', 'httpx'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"

@@ -2,8 +2,9 @@
 
 python tools/ship_weights.py runs/pretrained/residual20-photos-45000-seed0
 
-Takes best.pt and result.json of a run of tools/train_cifar10.py. The accuracies on
-the card are measured on the stored file, on the data that COURSE_DATA names.
+Takes best.pt and result.json of a run of tools/train_cifar10.py or, for flowers, of
+tools/train_flowers.py. The accuracies on the card are measured on the stored file, on
+the data that COURSE_DATA names.
 """
 
 from __future__ import annotations
@@ -20,23 +21,36 @@ from course_utils.checkpoint import (
     load_model,
     save_checkpoint,
 )
+from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
+from course_utils.data.flowers import load_flowers
+from course_utils.data.photo_splits import PhotoSplits
 from course_utils.pretrained import PRETRAINED, pretrained_path
+from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
 from course_utils.training import evaluate
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 ABOUT = {
-    "photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were stored "
-    "again as JPEG; accuracies on the original, lossless images were not measured.",
-    "sketches": "The course's built-in sketches: images drawn by code, one style for "
-    "each of the ten CIFAR-10 classes. They are not photos.",
+    "CIFAR-10 photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were "
+    "stored again as JPEG; accuracies on the original, lossless images were not "
+    "measured.",
+    "CIFAR-10 sketches": "The course's built-in sketches: images drawn by code, one "
+    "style for each of the ten CIFAR-10 classes. They are not photos.",
+    "flower photos": "Flower photos of five classes (The TensorFlow Team, 2019), read "
+    "from a copy of 3457 of the 3670, stored again at 128x128. The photos are under "
+    "Creative Commons licences (CC BY); LICENSE.txt in the archive flower_photos.tgz "
+    "names each photographer.",
+    "flower sketches": "The course's built-in sketches of five flowers: images drawn "
+    "by code. They are not photos.",
 }
 LIMITS = {
-    "photos": "Knows ten classes and 32x32 pixels only; whatever it is shown becomes "
-    "one of the ten. Ordinary photos, shrunk to that size, were not tested.",
-    "sketches": "Says nothing about photos: it has never seen one.",
+    "CIFAR-10 photos": "Knows ten classes and 32x32 pixels only; whatever it is shown "
+    "becomes one of the ten. Ordinary photos, shrunk to that size, were not tested.",
+    "flower photos": "Knows five flowers and 64x64 pixels only; whatever it is shown "
+    "becomes one of the five.",
 }
+SKETCH_LIMITS = "Says nothing about photos: it has never seen one."
 CARD = """\
 # {name}
 
@@ -49,9 +63,9 @@ CARD = """\
 test once |
 | validation accuracy | {val:.2%} |
 | test accuracy | {test:.2%} |
-| recipe | {epochs} epochs of batches of {batch_size}, SGD (momentum 0.9, Nesterov, \
-weight decay 0.0005), one cycle up to a learning rate of {lr}, crop and flip; \
-arithmetic in {arithmetic} |
+| recipe | from {start}; {epochs} epochs of batches of {batch_size}, SGD (momentum \
+0.9, Nesterov, weight decay 0.0005), one cycle up to a learning rate of {lr}, crop \
+and flip; arithmetic in {arithmetic} |
 | seed | {seed} |
 | hardware, time | {hardware}, {threads} thread(s), {minutes:.0f} minutes beside other \
 work |
@@ -71,49 +85,72 @@ Made by:
 """
 
 
-def halve(value: object) -> object:
-    """Return a floating-point tensor in half precision, anything else as it is."""
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return value.half().contiguous()
-    return value
+def halve(value: torch.Tensor) -> torch.Tensor:
+    """Return a floating-point tensor in half precision, any other as it is."""
+    return value.half().contiguous() if value.is_floating_point() else value
+
+
+def parts(data: str, image_size: int) -> Loaders:
+    """Return the loaders of the data set that a run was trained on.
+
+    Raises:
+        SystemExit: If COURSE_DATA names another.
+    """
+    splits: ImageSplits | PhotoSplits
+    if data.startswith("CIFAR-10"):
+        splits = load_cifar10(find_data_dir())
+        loaders = splits.loaders(500)
+    else:
+        splits = load_flowers(find_data_dir())
+        start = load_backbone("cifar10" if splits.is_photos else "sketches")
+        view = {"image_size": image_size, "mean": start.mean, "std": start.std}
+        loaders = splits.loaders(100, **view)
+    if splits.is_photos != data.endswith("photos"):
+        raise SystemExit(f"The run needs {data}: set COURSE_DATA to them.")
+    return loaders
+
+
+def command_of(result: dict) -> str:
+    """Return the command that made the run."""
+    where = "built-in" if result["data"].endswith("sketches") else "DIR"
+    ends = f"--epochs {result['epochs']} --seed {result['seed']}"
+    if result["data"].startswith("flower"):
+        tool = f"tools/train_flowers.py --image-size {result['image_size']}"
+    else:
+        tool = (
+            f"tools/train_cifar10.py --network {result['network']} "
+            f"--depth {result['depth']} --lr {result['lr']} "
+            f"--train-size {result['train_size']}"
+        )
+    return f"COURSE_DATA={where} python {tool} {ends}"
 
 
 def ship(run: Path) -> Path:
     """Return the small checkpoint made of the best weights in the folder `run`."""
     result = json.loads((run / "result.json").read_text("utf-8"))
-    kind = result["data"].split()[-1]
-    wanted = (result["network"], kind)
+    result = {"start": "random weights", "image_size": 32} | result
+    wanted = (result["network"], result["data"])
     name = next(name for name, what in PRETRAINED.items() if what == wanted)
-    splits = load_cifar10(find_data_dir())
-    if splits.is_photos != (kind == "photos"):
-        raise SystemExit(f"{run.name} needs {kind}: set COURSE_DATA to them.")
+    loaders = parts(result["data"], result["image_size"])
     checkpoint = load_checkpoint(run / "best.pt")
     checkpoint["model"] = {k: halve(v) for k, v in checkpoint["model"].items()}
     path = pretrained_path(name)
     save_checkpoint(path, checkpoint)
 
-    model, loaders = load_model(path), splits.loaders(500)
+    model = load_model(path)
     val, test = (evaluate(model, loader).accuracy for loader in loaders[1:])
-    data = "built-in" if kind == "sketches" else "DIR"
-    whole = result["train_size"] == len(splits.train.labels)
-    fewer = "" if whole else f"--train-size {result['train_size']} "
-    command = (
-        f"COURSE_DATA={data} python tools/train_cifar10.py --network "
-        f"{result['network']} --depth {result['depth']} --epochs {result['epochs']} "
-        f"--lr {result['lr']} {fewer}--seed {result['seed']}"
-    )
     card = CARD.format(
-        **result | {"data": ABOUT[kind]},
+        **result | {"data": ABOUT[result["data"]]},
         name=name,
         layers=result["depth"],
-        val_size=len(splits.val.labels),
-        test_size=len(splits.test.labels),
+        val_size=len(loaders.val.dataset),
+        test_size=len(loaders.test.dataset),
         val=val,
         test=test,
         size_kib=path.stat().st_size / 1024,
-        command=command,
+        command=command_of(result),
         run=run.name,
-        limits=LIMITS[kind],
+        limits=LIMITS.get(result["data"], SKETCH_LIMITS),
     )
     path.with_suffix(".md").write_text(card, "utf-8")
     measured = result | {"shipped_as": name, "val_accuracy": val, "test_accuracy": test}

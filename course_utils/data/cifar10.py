@@ -3,7 +3,6 @@
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -216,10 +215,7 @@ def _sketches() -> ImageSplits:
             arrays |= {f"{split}_images": images, f"{split}_labels": labels}
         return arrays
 
-    code = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("sketch*.py")):
-        code.update(path.read_bytes())
-    key = f"cifar10-sketches-{code.hexdigest()[:16]}"
+    key = f"cifar10-sketches-{sketches.drawing_code_key()}"
     return _from_arrays(key, make, source="built-in sketches", is_photos=False)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from course_utils.data.arrays import Pair
 
@@ -83,3 +83,30 @@ def decode(listed: Sequence[tuple[Path, int]], size: int) -> Pair:
                 "delete it."
             ) from error
     return Pair(images, np.array([label for _, label in listed], dtype=np.int64))
+
+
+def read_photo(path: Path, short_side: int) -> np.ndarray:
+    """Return a photo as it is to be seen, shrunk where it is larger than needed.
+
+    Args:
+        path: An image file.
+        short_side: The shorter side of a larger photo becomes this, in pixels.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ValueError: If the file is no readable image.
+    """
+    try:
+        with Image.open(path) as image:
+            image = ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(
+            f"{path} cannot be read as an image ({error}); copy it again or delete it."
+        ) from error
+    scale = short_side / min(image.size)
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)

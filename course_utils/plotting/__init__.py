@@ -26,6 +26,7 @@ from course_utils.plotting.images import (
     show_predictions,
     show_receptive_fields,
 )
+from course_utils.plotting.prediction import plot_prediction
 
 __all__ = [
     "course_style",
@@ -38,6 +39,7 @@ __all__ = [
     "plot_loss_slice",
     "plot_loss_surface",
     "plot_per_class",
+    "plot_prediction",
     "plot_reliability",
     "plot_robustness",
     "plot_seeds",

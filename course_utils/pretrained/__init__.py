@@ -10,10 +10,12 @@ from course_utils.session import Session
 
 # name: network, data it was trained on
 PRETRAINED = {
-    "cifar10": ("residual", "photos"),
-    "cifar10-plain": ("plain", "photos"),
-    "sketches": ("residual", "sketches"),
-    "sketches-plain": ("plain", "sketches"),
+    "cifar10": ("residual", "CIFAR-10 photos"),
+    "cifar10-plain": ("plain", "CIFAR-10 photos"),
+    "sketches": ("residual", "CIFAR-10 sketches"),
+    "sketches-plain": ("plain", "CIFAR-10 sketches"),
+    "flowers": ("residual", "flower photos"),
+    "flower-sketches": ("residual", "flower sketches"),
 }
 
 
@@ -35,15 +37,16 @@ def pretrained_path(name: str) -> Path:
 
 
 def load_pretrained(name: str) -> nn.Module:
-    """Return a trained network of 20 layers for 32x32 images, in eval mode.
+    """Return a trained network of 20 layers, in eval mode.
 
     Args:
-        name: ``"cifar10"`` or ``"sketches"``; with ``"-plain"`` behind it, the twin
-            without shortcuts.
+        name: ``"cifar10"`` or ``"sketches"`` for 32x32 images of ten classes; with
+            ``"-plain"`` behind it, the twin without shortcuts. ``"flowers"`` or
+            ``"flower-sketches"`` for 64x64 images of five flowers.
 
     Returns:
-        Maps normalised images (B, 3, 32, 32) to logits (B, 10). The weights were
-        stored in half precision and are float32 again.
+        Maps normalised images (B, 3, H, W) to logits (B, num_classes). The weights
+        were stored in half precision and are float32 again.
 
     Raises:
         ValueError: If there is no such network.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from course_utils.data.sketch_pen import SUPERSAMPLE, Colour, hsv, mix, paint, shade
+from course_utils.data.sketches.colours import Colour, hsv, mix, paint, shade
+from course_utils.data.sketches.pen import SUPERSAMPLE
 
 Rng = np.random.Generator
 # How often each backdrop stands behind a subject that belongs there; the rows
@@ -14,6 +15,7 @@ BACKDROPS = ("sky", "grass", "sand", "snow", "sea", "street", "leaves", "room", 
 SETTINGS = {
     "air": (0.52, 0.06, 0.04, 0.06, 0.10, 0.06, 0.08, 0.00, 0.08),
     "land": (0.03, 0.34, 0.12, 0.10, 0.05, 0.06, 0.18, 0.02, 0.10),
+    "garden": (0.14, 0.34, 0.04, 0.02, 0.03, 0.04, 0.29, 0.00, 0.10),
     "water": (0.05, 0.05, 0.06, 0.07, 0.60, 0.05, 0.04, 0.01, 0.07),
     "road": (0.03, 0.16, 0.10, 0.08, 0.07, 0.36, 0.06, 0.02, 0.12),
     "home": (0.00, 0.14, 0.05, 0.03, 0.01, 0.07, 0.10, 0.45, 0.15),

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import colorsys
 import math
 from functools import cache
+from operator import itemgetter
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Colour = tuple[int, ...]
-BLACK, WHITE, CLEAR = (24, 22, 26), (244, 244, 240), (0, 0, 0, 0)
-GLASS, TYRE = (70, 88, 108), (32, 32, 36)
-FURS = (
-    (122, 82, 48),
-    (160, 112, 66),
-    (196, 152, 100),
-    (92, 60, 40),
-    (58, 48, 46),
-    (36, 34, 38),
-    (128, 124, 122),
-    (176, 172, 166),
-    (224, 214, 198),
-    (190, 108, 50),
-)
+from course_utils.data.sketches.colours import Colour, shade
+
 SUPERSAMPLE = 4
 # Which coordinates a flat figure's two numbers are; the third is its `at`.
 PLANES = {"xy": (0, 1, 2), "zy": (2, 1, 0), "xz": (0, 2, 1)}
@@ -61,37 +48,6 @@ def box(x0: float, x1: float, top: float, bottom: float) -> np.ndarray:
     return np.array([[x0, bottom], [x0, top], [x1, top], [x1, bottom]])
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """Return the colour made darker (factor < 1) or lighter (factor > 1)."""
-    if factor <= 1:
-        return tuple(int(c * factor) for c in colour)
-    return tuple(int(255 - (255 - c) * max(0.0, 2 - factor)) for c in colour)
-
-
-def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """Return the colour that is `share` of the way from a to b."""
-    return tuple(int(x + (y - x) * share) for x, y in zip(a, b, strict=True))
-
-
-def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """Return the 8-bit RGB colour of hue, saturation and value in [0, 1]."""
-    return tuple(int(255 * c) for c in colorsys.hsv_to_rgb(hue, saturation, value))
-
-
-def paint(rng: np.random.Generator) -> Colour:
-    """Return a random colour of varnish: often white, grey or black."""
-    if rng.random() < 0.4:
-        return hsv(rng.random(), 0.08, rng.choice([0.2, 0.5, 0.75, 0.92]))
-    return hsv(rng.random(), rng.uniform(0.45, 0.9), rng.uniform(0.4, 0.95))
-
-
-def fur(rng: np.random.Generator) -> Colour:
-    """Return a random colour of fur."""
-    colour = FURS[rng.integers(len(FURS))]
-    light = rng.normal(0, 12) + rng.normal(0, 3, 3)
-    return tuple(int(c) for c in np.clip(colour + light, 12, 246))
-
-
 def _spread(widths: tuple[float, ...], count: int) -> list[float]:
     """Return `count` values spaced evenly along the line through the widths."""
     last = len(widths) - 1
@@ -125,6 +81,12 @@ class Pen:
         self.scale = scale
         self.flip = -1.0 if flip else 1.0
         self._draw = ImageDraw.Draw(self.image)
+        self.pose()
+
+    def place(self, x: float, y: float, scale: float) -> None:
+        """Put the origin of what is drawn from now on at (x, y), in pixels."""
+        self.centre = np.array([x, y])
+        self.scale = scale
         self.pose()
 
     def shrink(self, factor: float, lower: float) -> None:
@@ -164,6 +126,21 @@ class Pen:
     ) -> None:
         """Fill the polygon through the points."""
         self._fill(self.project(shape, at, plane), colour)
+
+    def faces(self, groups: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        """Fill polygons in the 3-D frame, the farthest first.
+
+        Args:
+            groups: of each group the corners (N, n, 3), the colours (N, 3) and what
+                to sort by, (N,): points (N, 3) times `depth` as a rule.
+        """
+        drawn: list[tuple[float, list[float], Colour]] = []
+        for corners, colours, order in groups:
+            flat = (corners @ self.matrix.T + self.centre).reshape(len(corners), -1)
+            tones = [tuple(tone) for tone in colours.tolist()]
+            drawn += zip(order.tolist(), flat.tolist(), tones, strict=True)
+        for _, outline, colour in sorted(drawn, key=itemgetter(0)):
+            self._draw.polygon(outline, fill=colour)
 
     def blob(
         self,

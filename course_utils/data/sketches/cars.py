@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from course_utils.data.sketch_pen import (
+from course_utils.data.sketches.colours import (
     GLASS,
     TYRE,
     WHITE,
     Colour,
-    Pen,
-    box,
     hsv,
     paint,
     shade,
 )
+from course_utils.data.sketches.pen import Pen, box
 
 Rng = np.random.Generator
 

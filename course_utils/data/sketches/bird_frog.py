@@ -6,17 +6,8 @@ import math
 
 import numpy as np
 
-from course_utils.data.sketch_pen import (
-    BLACK,
-    CLEAR,
-    WHITE,
-    Pen,
-    fur,
-    hsv,
-    mix,
-    points,
-    shade,
-)
+from course_utils.data.sketches.colours import BLACK, CLEAR, WHITE, fur, hsv, mix, shade
+from course_utils.data.sketches.pen import Pen, points
 
 Rng = np.random.Generator
 

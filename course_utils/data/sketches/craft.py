@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from course_utils.data.sketch_pen import (
+from course_utils.data.sketches.colours import (
     BLACK,
     CLEAR,
     GLASS,
     TYRE,
-    Pen,
-    box,
     hsv,
     mix,
     paint,
-    points,
     shade,
 )
+from course_utils.data.sketches.pen import Pen, box, points
 
 Rng = np.random.Generator
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from course_utils.data.sketch_mammals import CAT, DOG, four_legs, profile_head
-from course_utils.data.sketch_pen import (
+from course_utils.data.sketches.colours import (
     BLACK,
     WHITE,
     Colour,
-    Pen,
     fur,
     hsv,
     mix,
-    points,
     shade,
 )
+from course_utils.data.sketches.mammals import CAT, DOG, four_legs, profile_head
+from course_utils.data.sketches.pen import Pen, points
 
 Rng = np.random.Generator
 

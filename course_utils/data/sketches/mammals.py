@@ -7,16 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils.data.sketch_pen import (
-    BLACK,
-    WHITE,
-    Colour,
-    Pen,
-    fur,
-    mix,
-    points,
-    shade,
-)
+from course_utils.data.sketches.colours import BLACK, WHITE, Colour, fur, mix, shade
+from course_utils.data.sketches.pen import Pen, points
 
 Rng = np.random.Generator
 

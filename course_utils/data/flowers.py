@@ -1,0 +1,115 @@
+"""Flower photos of five classes: found in either layout, downloaded, or drawn.
+
+Source: The TensorFlow Team, "Flowers", 2019; photos under Creative Commons licences,
+their authors named in the archive's LICENSE.txt.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from course_utils.data.cache import Arrays, load_or_make
+from course_utils.data.download import (
+    DownloadError,
+    download,
+    downloads_allowed,
+    extract,
+)
+from course_utils.data.photo_splits import (
+    PhotoSplits,
+    load_photo_folder,
+    split_by_class,
+)
+from course_utils.data.photos import PackedPhotos, pack
+
+FLOWER_CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+ARCHIVE = "flower_photos.tgz"
+FOLDER = "flower_photos"
+MD5 = "6f87fb78e9cc9ab41eff2015b380011d"
+SIZE_BYTES = 228_813_984
+URLS = (
+    f"https://storage.googleapis.com/download.tensorflow.org/example_images/{ARCHIVE}",
+    f"https://download.tensorflow.org/example_images/{ARCHIVE}",
+)
+NUM_SKETCHES = 2000
+
+
+def load_flowers(
+    data_dir: Path | None, *, short_side: int = 128, seed: int = 0
+) -> PhotoSplits:
+    """Return the flower photos in three parts, or their sketches.
+
+    Looks into `data_dir` for ``flower_photos/<class>/``, or for
+    ``flower_photos/{train,val}/<class>/``, whose two parts are read as one; downloads
+    the archive where that is allowed; else draws.
+
+    Args:
+        data_dir: Folder of data sets (`session.data_dir`); ``None`` for the sketches.
+        short_side: Shorter side to which larger photos are shrunk, in pixels.
+        seed: Seed of the split.
+
+    Raises:
+        FileNotFoundError: If a class folder is missing or empty.
+        ValueError: If a file is damaged.
+
+    Taught in: lesson 06, "Look at the data".
+    """
+    if data_dir is None:
+        return _sketches(seed)
+    if not (data_dir / FOLDER).is_dir():
+        if not downloads_allowed():
+            print(
+                f"No flower photos in {data_dir}: using the built-in sketches, not "
+                "photos."
+            )
+            return _sketches(seed)
+        try:
+            prepare_flowers(data_dir)
+        except DownloadError as error:
+            print(f"{error}\nUsing the built-in sketches, not photos.")
+            return _sketches(seed)
+    folder = data_dir / FOLDER
+    parts = [folder / part for part in ("train", "val") if (folder / part).is_dir()]
+    return load_photo_folder(
+        parts or [folder],
+        classes=FLOWER_CLASSES,
+        name="flower photos",
+        short_side=short_side,
+        seed=seed,
+    )
+
+
+def prepare_flowers(folder: Path) -> Path:
+    """Return the folder of the unpacked archive in `folder`, made whole if need be.
+
+    Raises:
+        DownloadError: If no mirror delivered it, or it cannot be saved.
+    """
+    if not all((folder / FOLDER / name).is_dir() for name in FLOWER_CLASSES):
+        archive = download(
+            "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
+        )
+        extract(archive, folder)
+    return folder / FOLDER
+
+
+def _sketches(seed: int) -> PhotoSplits:
+    from course_utils.data import sketches
+
+    def draw() -> Arrays:
+        print(f"Drawing {NUM_SKETCHES} sketches, once …")
+        images, labels = sketches.draw_flower_sketches(NUM_SKETCHES)
+        pixels, shapes = pack(list(images))
+        return {"pixels": pixels, "shapes": shapes, "labels": labels}
+
+    arrays = load_or_make(f"flower-sketches-{sketches.drawing_code_key()}", draw)
+    labels = arrays["labels"].astype(np.int64)
+    return PhotoSplits(
+        name="flowers",
+        source="built-in sketches",
+        is_photos=False,
+        classes=FLOWER_CLASSES,
+        photos=PackedPhotos(arrays["pixels"], arrays["shapes"]),
+        labels=labels,
+        split=split_by_class(labels, seed=seed),
+    )

@@ -1,0 +1,135 @@
+"""Trained networks to start from: ImageNet's, or the course's own small ones."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+
+from course_utils import models
+from course_utils.checkpoint import load_checkpoint
+from course_utils.data.download import DownloadError, downloads_allowed
+from course_utils.pretrained import load_pretrained, pretrained_path
+
+IMAGENET = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+)
+OWN = ("cifar10", "sketches")
+OWN_IMAGE_SIZE = 48  # pixels; these networks were trained on 32, but see lesson 06
+FOLDER = "imagenet"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A trained network with what it expects of its images.
+
+    Attributes:
+        model: With the head of its own classes, in eval mode.
+        description: What it was trained on, in a few words.
+        image_size: Height and width of the images it should get, in pixels.
+        mean: Mean of each channel that it was trained with, pixels in [0, 1].
+        std: Standard deviation of each channel, likewise.
+    """
+
+    model: nn.Module
+    description: str
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
+    """Return a trained network to start from.
+
+    Args:
+        name: ``"cifar10"`` or ``"sketches"``, which ship with the course, or one of
+            torchvision's ImageNet networks, such as ``"resnet34"``.
+        data_dir: Where ImageNet weights are looked for, in ``imagenet/``, and put.
+
+    Raises:
+        ValueError: If there is no such network.
+        DownloadError: If ImageNet weights are neither there nor to be had.
+
+    Taught in: lesson 06, "A trained network to start from".
+    """
+    if name in OWN:
+        info = load_checkpoint(pretrained_path(name))["data"]
+        kind = "CIFAR-10" if name == "cifar10" else "sketches of CIFAR-10's classes"
+        return Backbone(
+            load_pretrained(name),
+            f"the course's own ResNet-20, trained on {kind}",
+            OWN_IMAGE_SIZE,
+            tuple(info["mean"]),
+            tuple(info["std"]),
+        )
+    if name not in IMAGENET:
+        raise ValueError(
+            f"There is no backbone {name!r}; choose one of {', '.join(OWN + IMAGENET)}."
+        )
+    from torchvision.models import get_model_weights
+
+    model = getattr(models, name)()
+    model.load_state_dict(imagenet_weights(name, data_dir))
+    transform = get_model_weights(name).IMAGENET1K_V1.transforms()
+    return Backbone(
+        model.eval(),
+        f"torchvision's {name}, trained on ImageNet",
+        transform.crop_size[0],
+        tuple(transform.mean),
+        tuple(transform.std),
+    )
+
+
+def imagenet_weights(name: str, data_dir: Path | None = None) -> dict[str, Tensor]:
+    """Return torchvision's ImageNet weights of a network, found or downloaded.
+
+    Looked for in ``imagenet/`` of `data_dir`, then in PyTorch's own cache.
+
+    Raises:
+        DownloadError: If they are neither there nor to be had, or are damaged.
+    """
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(name).IMAGENET1K_V1
+    file = weights.url.rsplit("/", 1)[1]
+    cache = Path(torch.hub.get_dir(), "checkpoints")
+    folders = [cache] if data_dir is None else [data_dir / FOLDER, cache]
+    for folder in folders:
+        if (folder / file).is_file():
+            return _read(folder / file)
+    what = f"ImageNet weights of {name} ({weights.meta['_file_size']:.0f} MiB)"
+    if not downloads_allowed():
+        raise DownloadError(
+            f"The {what} are not in {folders[0]}, and COURSE_OFFLINE forbids their "
+            f"download: put {file} there, or start from the course's own weights."
+        )
+    print(f"Downloading the {what}")
+    try:
+        return torch.hub.load_state_dict_from_url(
+            weights.url, str(folders[0]), map_location="cpu", check_hash=True
+        )
+    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: a wrong hash
+        reason = getattr(error, "reason", None) or error
+        raise DownloadError(
+            f"The {what} could not be downloaded ({reason}): put {file} into "
+            f"{folders[0]}, or start from the course's own weights."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise DownloadError(
+            f"{path} is damaged: delete it and fetch it again."
+        ) from error
