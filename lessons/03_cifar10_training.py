@@ -1832,7 +1832,5 @@ check.smoothed_cross_entropy(smoothed_cross_entropy)
 #   1512.00567, section 7 (label smoothing).
 
 # %% [markdown]
-# **Next.** You have a block, a network and a trained classifier. Explain the whole to
-# somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through [02 · The
-# full network](02_full_network.ipynb) to the table above: what you cannot explain is
-# the section to read again.
+# **Next.** One accuracy hides where a classifier fails, and how sure its number is:
+# [04 · Per-class evaluation](04_per_class_evaluation.ipynb) looks there.

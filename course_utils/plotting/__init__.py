@@ -10,7 +10,6 @@ from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
-    plot_robustness,
 )
 from course_utils.plotting.explain import (
     plot_branch_ratios,
@@ -26,6 +25,7 @@ from course_utils.plotting.images import (
     show_predictions,
     show_receptive_fields,
 )
+from course_utils.plotting.robustness import plot_robustness
 
 __all__ = [
     "course_style",
