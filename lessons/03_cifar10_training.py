@@ -1445,8 +1445,8 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # %% [markdown]
 # ## 15 · Weights that ship
 #
-# Some questions need a trained network, not a night of training. Four small ones come
-# with the course: ResNet-20 and its twin without shortcuts, for photos (`"cifar10"`,
+# Some questions need a trained network, not a night of training. Four small ones for
+# these classes come with the course: ResNet-20 and its twin without shortcuts, for photos (`"cifar10"`,
 # `"cifar10-plain"`) and for sketches (`"sketches"`, `"sketches-plain"`). Beside each
 # file lies a card that says what it was trained on, how, and what it is not for.
 #
@@ -1456,10 +1456,11 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # %%
 from course_utils.pretrained import PRETRAINED, load_pretrained
 
-kind_here = "photos" if splits.is_photos else "sketches"
+data_here = "CIFAR-10 photos" if splits.is_photos else "CIFAR-10 sketches"
+on_cifar = {n: what for n, what in PRETRAINED.items() if "CIFAR-10" in what[1]}
 shipped = {}
-for name, (family, kind) in PRETRAINED.items():
-    if kind == kind_here:
+for name, (family, data) in on_cifar.items():
+    if data == data_here:
         network = load_pretrained(name).to(session.device)
         shipped[name] = package.evaluate(network, loaders.test).accuracy
         print(f"{name} ({family}): test accuracy {shipped[name]:.2%}")
@@ -1474,8 +1475,8 @@ print(
 cards = {run["shipped_as"]: run for run in load_results("pretrained")}
 table = "| name | network | trained on | epochs, seed | minutes, hardware "
 table += "| test accuracy in `results/` | here |\n" + "|---" * 7 + "|\n"
-for name, (family, kind) in PRETRAINED.items():
-    table += f"| `{name}` | {family} | {kind} "
+for name, (family, data) in on_cifar.items():
+    table += f"| `{name}` | {family} | {data} "
     if name in cards:
         card = cards[name]
         table += f"| {card['epochs']}, {card['seed']} | {card['minutes']:.0f}, "
@@ -1832,7 +1833,5 @@ check.smoothed_cross_entropy(smoothed_cross_entropy)
 #   1512.00567, section 7 (label smoothing).
 
 # %% [markdown]
-# **Next.** You have a block, a network and a trained classifier. Explain the whole to
-# somebody, from [01 · Residual blocks](01_residual_blocks.ipynb) through [02 · The
-# full network](02_full_network.ipynb) to the table above: what you cannot explain is
-# the section to read again.
+# **Next.** One accuracy hides where a classifier fails, and how sure its number is:
+# [04 · Per-class evaluation](04_per_class_evaluation.ipynb) looks there.

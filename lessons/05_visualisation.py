@@ -26,7 +26,7 @@
 # [02](02_full_network.ipynb) (stem, stages), [03](03_cifar10_training.ipynb)
 # (training).
 #
-# **Reading time** 60 minutes · **run time** quick CPU about 40 s (estimated from a
+# **Reading time** 60 minutes · **run time** quick CPU about 45 s (estimated from a
 # busy machine), full GPU not measured
 
 # %% tags=["setup"]
@@ -70,7 +70,7 @@ session = start(seed=0)
 #
 # The images are test images, drawn at random: enough for every experiment here, few
 # enough for two CPU cores. Nothing is chosen by looking at them, so they may be looked
-# at.
+# at. The last line below says what kind of images they are.
 
 # %%
 from course_utils.data.arrays import Pair
@@ -87,6 +87,12 @@ pictures, true = splits.test  # uint8 (N, H, W, 3) and classes (N,)
 loader = splits.loaders(batch_size=200).test
 print(f"{len(true)} test images of {splits.name}, {splits.source}")
 print(f"images of each class: {np.bincount(true).tolist()}")
+print(
+    "real photos, scaled down"
+    if splits.is_photos
+    else "sketches: no photos; a program of this course drew each one from its label,\n"
+    "so compare no accuracy below with those published for CIFAR-10"
+)
 
 # %%
 from course_utils.metrics import collect_logits, wilson_interval
@@ -124,18 +130,27 @@ for hits, count, what in (
 # ## 2 · Filters and feature maps
 #
 # The first layer is the only one whose weights live in the world of colours: a filter
-# of shape (3, k, k) can be drawn as a picture of k×k pixels. What would random filters
-# look like? To compare, `explain.randomised` builds the same network once more, with
-# weights as they are before any training.
+# of shape (3, k, k) can be drawn as a picture of k×k pixels. To compare,
+# `explain.randomised` builds the same network once more, with weights as they are
+# before any training.
 #
 # Two numbers make the comparison sharp. How much of a filter's squared weight is
 # *grey*, the same in red, green and blue? And how much is *flat*, the same at every
-# pixel? For random numbers the answers are 1/3 and 1/k².
+# pixel? Random numbers prefer no direction. Three colours are three directions, and
+# grey is one of them: it gets 1/3. A channel has k² pixels, and flat is one direction
+# of k²: it gets 1/k².
 
 # %%
 untrained = explain.randomised(model, seed=1)
-filters = model.conv1.weight.detach().cpu()  # (filters, 3, k, k)
-plotting.show_filters(filters[:32].numpy(), columns=16)
+filters = {
+    name: network.conv1.weight.detach().cpu()  # (filters, 3, k, k)
+    for name, network in (("trained", model), ("untrained", untrained))
+}
+columns = min(16, len(filters["trained"]))
+shown = torch.cat([weights[:columns] for weights in filters.values()]).numpy()
+axes = plotting.show_filters(shown, columns=columns)
+for row, name in zip(axes, filters, strict=True):
+    row[0].set_title(name, loc="left", fontsize="small")
 plt.show()
 
 
@@ -144,19 +159,23 @@ def share(part: torch.Tensor, whole: torch.Tensor) -> float:
     return ((part.expand_as(whole) ** 2).sum() / (whole**2).sum()).item()
 
 
-for name, network in (("trained", model), ("untrained", untrained)):
-    weights = network.conv1.weight.detach().cpu()
+for name, weights in filters.items():
     grey, flat = weights.mean(1, keepdim=True), weights.mean((2, 3), keepdim=True)
     print(f"{name:10}grey {share(grey, weights):.0%}, flat {share(flat, weights):.0%}")
-k = filters.shape[-1]
+k = shown.shape[-1]
 print(f"expected of random numbers: grey {1 / 3:.0%}, flat {1 / k**2:.0%}")
 
 # %% [markdown]
-# The first filters of the trained network, at most 32, each scaled to its own range. If
-# training left more *grey* than chance, brightness matters more to the first layer
+# The first filters of the trained network, at most 16; below, the same of the untrained
+# one. Each is stretched to its own range: its least weight becomes dark, its largest
+# bright. That exaggerates colour, since small differences between red, green and blue
+# are stretched too. So judge by the shares, not by eye.
+#
+# If training left more *grey* than chance, brightness matters more to the first layer
 # than colour; less *flat* than chance means that differences between neighbouring
 # pixels matter more than colours of areas. Small filters show no more than that.
-#
+
+# %% [markdown]
 # What the layers make of an image says more: the **feature maps**. Torchvision can cut
 # them out of a network: it writes down every operation of a forward pass, each with a
 # name, and returns those asked for.
@@ -184,6 +203,8 @@ print("same maps:", all(torch.equal(maps[n], by_torchvision[n]) for n in layers)
 # %%
 first = int((predicted == true)[: len(few)].argmax())  # the first that is right
 plotting.show_images(pictures[[first]], [splits.classes[true[first]]], size=1.0)
+maps["stem"] = maps.pop(stem)  # what section 3 calls it, too
+maps = {name: maps[name] for name in ("stem", *stages)}
 arrays = {name: found[first].cpu().numpy() for name, found in maps.items()}
 plotting.show_feature_maps(arrays, channels=6)
 plt.show()
@@ -202,16 +223,16 @@ display(Markdown(f"{len(few)} test images:\n\n{table}"))
 # channel answers. Early maps still look like the image: edges, patches of one colour.
 # Late ones have few positions and cannot be read as pictures any more.
 #
-# The table counts for a batch of images. From each stage to the next the numbers
-# halve: twice the channels, a quarter of the positions. A **silent** channel is zero
-# everywhere in all of these images: it has weights, costs time, and says nothing.
+# The table counts for a batch of images. Where a stage halves the side of the maps, the
+# numbers halve: twice the channels, a quarter of the positions. A **silent** channel is
+# zero everywhere in all of these images: it has weights, costs time, says nothing.
 
 # %% [markdown]
 # ## 3 · The receptive field
 #
 # A number in a late map stands for more than one pixel. How many can have an influence
-# on it? Its **receptive field**. A layer with kernel $k$ and stride $s$ takes a field
-# of side $r$, whose neighbours are $j$ pixels apart, to
+# on it? Its **receptive field**. Start at a pixel, which sees itself: side $r = 1$,
+# neighbours $j = 1$ pixel apart. A layer with kernel $k$ and stride $s$ makes of them
 #
 # $$r \leftarrow r + (k - 1)\,j, \qquad j \leftarrow j\,s.$$
 #
@@ -223,7 +244,8 @@ display(Markdown(f"{len(few)} test images:\n\n{table}"))
 image_side = pictures.shape[1]
 fields = explain.receptive_field(model, image_side)
 spans = {n: field.span(field.positions // 2) for n, field in fields.items()}
-plotting.show_receptive_fields(pictures[first], spans)
+_, axis = plt.subplots(figsize=(6.8, 5))
+plotting.show_receptive_fields(pictures[first], spans, axis)
 plt.show()
 whole = [n for n, field in fields.items() if field.size >= image_side]
 print(f"{image_side}×{image_side} pixels; a field of that size first in: ", end="")
@@ -280,11 +302,12 @@ display(Markdown(table))
 # ## 4 · Inside the residual
 #
 # A residual block computes $y = \text{ReLU}(F(x) + x)$, or a projection of $x$ where
-# the shape changes. The promise of lesson 01 was that a block needs to learn only what
-# to *change*. How much does it change? Compare the length of the vector $F(x)$ with
-# that of what the shortcut carries, in every block.
+# the shape changes. Lesson 01: with $F = 0$ a block changes nothing, so it needs to
+# learn only what to *change*. How much does it change? Compare the Euclidean length
+# of $F(x)$, written ‖F(x)‖, with that of what the shortcut carries, in every block.
 #
-# By hand for one block: $F(x)$ is what its last norm puts out, the sum is called `add`.
+# By hand for one block: $F(x)$ is what its last BatchNorm puts out, the sum is called
+# `add`.
 
 # %%
 from course_utils.models import BasicBlock, Bottleneck
@@ -317,12 +340,16 @@ plotting.plot_branch_ratios(ratios)
 plt.show()
 least, most = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
 small = [name for name, ratio in ratios.items() if ratio < 0.5]
+before = explain.branch_statistics(explain.randomised(inside, seed=1), few)
+mean, start_mean = (
+    np.mean([pair.ratio for pair in found.values()]) for found in (statistics, before)
+)
 display(
     Markdown(
         f"Smallest: `{least}`, where ‖F(x)‖ is {ratios[least]:.2f} times what the "
-        f"shortcut carries; largest: `{most}` with {ratios[most]:.2f}. Below one half: "
-        f"{', '.join(f'`{name}`' for name in small) or 'none'} ({len(small)} of "
-        f"{len(ratios)} blocks)."
+        f"shortcut carries; largest: `{most}` with {ratios[most]:.2f}. "
+        f"Blocks with less than half: {len(small)} of {len(ratios)}. "
+        f"The mean is {mean:.2f}; with untrained weights it is {start_mean:.2f}."
     )
 )
 
@@ -331,11 +358,12 @@ display(
 # below 1, the block hardly changes its input. Near 1 or above, it writes as much as it
 # was handed, or more.
 #
-# He et al. (2015, section 4.2, "Analysis of Layer Responses") measured standard
-# deviations instead and found smaller responses in residual networks than in plain
-# ones, and smaller ones still in deeper networks. Does a small $F(x)$ mean that a block
-# can go? That is a different question: a whisper may carry the news. The next section
-# asks it.
+# Does a large $F(x)$ contradict lesson 01? No. There, changing nothing was *easy*; that
+# trained blocks change little, nobody promised. With few blocks, each may have much to
+# do: He et al. (2015, section 4.2, "Analysis of Layer Responses") measured standard
+# deviations instead, and found smaller responses in residual networks than in plain
+# ones, and smaller ones still in deeper networks. Can a block with a small $F(x)$ go?
+# That is a different question, and the next section asks it.
 
 # %% [markdown]
 # ## 5 · Deleting a block
@@ -379,27 +407,70 @@ for name, network in networks.items():
     for block in explain.block_names(network):
         with explain.block_deleted(network, block):
             deleted[name][block] = evaluate(network, loader).accuracy
-plotting.plot_deletion(deleted, intact)
+guess = np.bincount(true).max() / len(true)
+for axis in plotting.plot_deletion(deleted, intact):
+    axis.axhline(guess, color="black", linestyle=":", linewidth=1)
 plt.show()
-
-both = deleted["residual"].keys() & deleted["plain"].keys()
-lost = {
-    name: np.array([intact[name] - deleted[name][block] for block in sorted(both)])
-    for name in ("residual", "plain")
-}
-for name, points in lost.items():
-    print(
-        f"{name}: one of the {len(both)} blocks that both can lose costs "
-        f"{100 * points.mean():.1f} points on average, at worst "
-        f"{100 * points.max():.1f}; left on average {intact[name] - points.mean():.1%}"
-    )
-print(f"guessing one class for all: {np.bincount(true).max() / len(true):.1%}")
+print(f"dotted: guessing one class for all, {guess:.1%}")
 
 # %% [markdown]
-# Accuracy with one block deleted; the dashed line is the whole network. Compare each
-# bar of the residual network with the plain one's at the same place, and both with
-# guessing.
+# Accuracy with one block deleted. Dashed is the whole network, dotted is guessing. A ×
+# marks a block that cannot be taken out, because nothing else in its network would
+# change the shape. Compare each bar of the residual network with the plain one's at
+# the same place.
 #
+# Look also at the residual `layer2.0` and `layer3.0`, where the shape changes and the
+# channels double. The shortcut here is option A of lesson 01. It keeps every second
+# pixel of the old channels and fills the new ones with zeros. Without the block, the
+# new channels are empty. Is that what hurts? Take away only the part of $F(x)$ in the
+# new channels, then only the part in the old ones.
+
+# %%
+lost = {n: {b: intact[n] - a for b, a in deleted[n].items()} for n in deleted}
+network, parts_lost = networks["residual"], {}
+for name in lost["residual"]:
+    block = network.get_submodule(name)
+    if block.downsample is None:
+        continue
+    ones = torch.ones(1, block.conv1.in_channels, 2, 2, device=session.device)
+    is_old = (block.downsample(ones)[:, :, :1, :1] > 0).float()  # (1, C, 1, 1)
+    parts_lost[name] = [lost["residual"][name]]
+    for keep in (is_old, 1 - is_old):
+        hook = block.bn2.register_forward_hook(lambda *args, keep=keep: args[-1] * keep)
+        parts_lost[name].append(intact["residual"] - evaluate(network, loader).accuracy)
+        hook.remove()
+table = "| points lost without | all of F(x) | its new channels | its old channels |\n"
+table += "|---|--:|--:|--:|\n"
+for name, points in parts_lost.items():
+    table += f"| `{name}` | " + " | ".join(f"{100 * p:.1f}" for p in points) + " |\n"
+display(Markdown(table))
+
+# %%
+steady = [b for b in lost["plain"] if b in lost["residual"]]  # both can lose these
+groups_of_blocks = {
+    "residual, all blocks": list(lost["residual"].values()),
+    "residual, the shape stays": [lost["residual"][b] for b in steady],
+    "residual, the shape changes": [p[0] for p in parts_lost.values()],
+    "plain, the shape stays": [lost["plain"][b] for b in steady],
+}
+cost = {name: 100 * np.mean(points) for name, points in groups_of_blocks.items()}
+for name, points in groups_of_blocks.items():
+    print(
+        f"{name:28}{cost[name]:5.1f} points lost, mean of {len(points)} blocks ", end=""
+    )
+    print(f"({100 * min(points):.1f} to {100 * max(points):.1f})")
+whole, new, old = 100 * np.mean(list(parts_lost.values()), axis=0)
+display(
+    Markdown(
+        f"Where the shape changes, losing the new channels alone costs {new:.1f} "
+        f"points on average, the old ones alone {old:.1f}: the new ones matter "
+        f"**{'more' if new > old else 'no more'}**. Both at once cost {whole:.1f}, "
+        + ("more" if whole > new + old else "no more")
+        + " than the two added up."
+    )
+)
+
+# %% [markdown]
 # Veit et al. (2016) explain the difference by **paths**. Write out three blocks, and
 # the signal reaches the end in $2^3$ ways, through each block or around it. Deleting a
 # block closes half of the ways and leaves the other half open. In a plain network
@@ -428,12 +499,12 @@ for name, network in networks.items():
 # refine one and the same set of maps, each a little, rather than build on each other's
 # results in a fixed order.
 #
-# Back to the whisper: does the size of $F(x)$ foretell the damage? Rank the blocks by
+# Back to section 4: does the size of $F(x)$ foretell the damage? Rank the blocks by
 # both and compare the ranks (Spearman's correlation: 1 for the same order, −1 for the
 # opposite one, near 0 for none).
 
 # %%
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_ind
 
 sizes = {
     n: s.ratio for n, s in explain.branch_statistics(networks["residual"], few).items()
@@ -456,9 +527,9 @@ print(
 
 # %% [markdown]
 # Each point is one block of the shipped residual network: how much it adds, and what
-# its loss costs. A few blocks of one network are few points, so read the p-value before
-# the slope. A block's size can be measured in one forward pass; what it is worth is
-# known only by taking it away.
+# its removal costs. A few blocks of one network are few points, so read the p-value
+# before the slope. A block's size can be measured in one forward pass; what it is worth
+# is known only by taking it away.
 
 # %% [markdown]
 # ## 6 · Grad-CAM
@@ -497,8 +568,9 @@ print(
 
 # %% [markdown]
 # The whole batch at once: the sum of the scores keeps the images apart, since no image
-# touches another's logit. From here on we use the package's, which also takes layers
-# that a later ReLU would overwrite. A test of the course compares it with the library
+# touches another's logit. From here on we use the package's, which can also look at a
+# BatchNorm. (The ReLU behind one works in place: it writes its result over the
+# BatchNorm's, unless told not to.) A test of the course compares it with the library
 # captum.
 #
 # Now look: two images that the network has right and three that it has wrong. For
@@ -534,69 +606,111 @@ for cam in cams.flatten(1):
     half.append((held < held[-1] / 2).sum().item() + 1 if held[-1] > 0 else np.nan)
 half = np.array(half) / cams[0].numel()
 is_right = (predicted == true)[: len(half)]
-for name, chosen in (("right", is_right), ("wrong", ~is_right)):
-    values = half[chosen & np.isfinite(half)]
+groups = {
+    name: half[chosen & np.isfinite(half)]
+    for name, chosen in (("right", is_right), ("wrong", ~is_right))
+}
+for name, values in groups.items():
     if len(values):
         print(
             f"{name}: half of a map's sum lies in {values.mean():.0%} of its positions "
             f"(mean of {len(values)} images)"
         )
+if min(map(len, groups.values())) > 1:
+    p_value = ttest_ind(*groups.values(), equal_var=False).pvalue
+    verdict = "more" if p_value < 0.05 else "no more"
+    print(f"a difference {verdict} than luck explains (p = {p_value:.2g})")
 
 # %% [markdown]
 # The images, and over each in grey its map: bright where the last stage found what
 # speaks for the class in the title. Can you tell the mistakes by their maps alone? The
 # lines under the figure try it with one number, how spread out the maps are.
-#
+
+# %% [markdown]
 # A map *looks* convincing wherever it is bright. Does it show something about the
-# network? Two tests. The first: hide what is bright. Replace a quarter of each image by
-# the mean colour, once where the map is highest, once where it is lowest, once at
-# random (an idea of Petsiuk et al., 2018).
+# network? Two tests. The first: hide what is bright (an idea of Petsiuk et al., 2018).
+# Replace a quarter of each image by the mean colour: where its map is highest, or
+# lowest. But things tend to be in the middle, so any map of the middle would do well.
+# Hence two controls, which know nothing of the image: the quarter in the centre, and
+# the quarter where *another* image's map is highest.
 
 # %%
-size = everything.shape[2:]
-fine = F.interpolate(cams[:, None], size, mode="bilinear")[:, 0].flatten(1)  # (B, HW)
+from course_utils.metrics import mcnemar
+
+height, width = everything.shape[2:]
+fine = F.interpolate(cams[:, None], (height, width), mode="bilinear")[:, 0].flatten(1)
 noise = torch.rand(fine.shape, generator=torch.Generator().manual_seed(0))
-quarter = fine.shape[1] // 4
+down, right_of = (torch.linspace(-1, 1, n, device=fine.device) for n in (height, width))
+off_centre = torch.maximum(down.abs()[:, None], right_of.abs()).flatten()
+hide_first = {
+    "the lowest quarter": -fine,
+    "a random quarter": noise.to(fine),
+    "the centre": -off_centre.expand_as(fine),
+    "another image's highest": fine.roll(1, 0),
+    "the highest quarter": fine,
+}
 labels = torch.from_numpy(true[: len(everything)])
-kept = {}
-for name, order in (
-    ("nothing", None),
-    ("the lowest quarter", fine.argsort(1)),
-    ("random pixels, a quarter", noise.to(fine).argsort(1)),
-    ("the highest quarter", fine.argsort(1, descending=True)),
-):
-    hidden = everything.clone().contiguous()
-    if order is not None:
-        mask = torch.zeros_like(fine).scatter_(1, order[:, :quarter], 1.0).bool()
-        hidden[mask.view(-1, 1, *size).expand_as(hidden)] = 0  # the mean colour
+answered = {"nothing": torch.from_numpy(predicted[: len(everything)])}
+for name, scores in hide_first.items():
+    places = scores.argsort(1, descending=True)[:, : fine.shape[1] // 4]
+    mask = torch.zeros_like(fine).scatter_(1, places, 1.0).view(-1, 1, height, width)
+    hidden = everything * (1 - mask)  # 0 is the mean colour
     with torch.no_grad():
-        answers = torch.cat([model(part).argmax(1) for part in hidden.split(200)])
-    kept[name] = (answers.cpu() == labels).float().mean().item()
-    print(f"hidden: {name:25} accuracy {kept[name]:.1%}")
+        parts_of = [model(part).argmax(1).cpu() for part in hidden.split(200)]
+    answered[name] = torch.cat(parts_of)
+kept = {
+    name: (found == labels).float().mean().item() for name, found in answered.items()
+}
+for name, value in kept.items():
+    print(f"hidden: {name:25} accuracy {value:.1%}")
 
 # %%
-gap = kept["the lowest quarter"] - kept["the highest quarter"]
+rival = min(("the centre", "another image's highest"), key=kept.get)
+sentences = []
+for control, name in (
+    ("nothing", "the lowest quarter"),
+    (rival, "the highest quarter"),
+):
+    points = 100 * (kept[control] - kept[name])
+    p_value = mcnemar(labels, answered[control], answered[name]).p_value
+    luck = "more" if p_value < 0.05 else "no more"
+    sentences.append(
+        f"Hiding {name} costs {abs(points):.1f} points "
+        f"{'less' if points < 0 else 'more'} than hiding {control}: {luck} than luck "
+        f"explains (p = {p_value:.2g})."
+    )
+helps = points > 0 and p_value < 0.05
 display(
     Markdown(
-        f"Hiding where the map is highest costs {100 * gap:.1f} points more than "
-        "hiding where it is lowest: the map **"
-        + ("does" if gap > 0.05 else "hardly does")
-        + "** point at pixels that the answer depends on."
+        f"{' '.join(sentences)} So this test **"
+        + ("shows" if helps else "does not show")
+        + "** that the map knows more of its image than that things are in the middle."
     )
 )
 
 # %% [markdown]
-# Beware of the random pixels. They leave no whole region, but they put dots all over
-# the image, of a kind that the network has never seen, and edges are what its first
-# layers look for. The fair comparison is between highest and lowest, which both hide
-# connected areas.
+# The stronger control is the one to beat; p is that of lesson 04's paired test. A fall
+# in accuracy alone would have proved little: look how much of one the controls cause,
+# which know nothing of the image.
 #
+# Beware of the random quarter. It puts dots all over the image, of a kind that the
+# network has never seen, and edges are what its first layers look for. The others
+# mostly hide connected areas, and can be compared with each other.
+
+# %% [markdown]
 # ### The sanity check
 #
 # The second test is due to Adebayo et al. (2018). A map that explains what was *learnt*
 # must change when the learnt weights are replaced by random ones. Some methods failed:
 # their pictures were edge detectors that needed no training. Replace the layers from
 # the classifier downwards. Your second guess!
+
+# %% [markdown]
+# When is a map destroyed? Maps of *different* images are alike too: the middle again.
+# So compare the trained map of an image with the random network's map of the *same*
+# image, and with its map of *another* one. The rule, before the numbers: Grad-CAM
+# passes if the same image makes the maps more alike by less than 0.1, with the whole
+# 95 % interval. An edge detector would fail, for it draws both networks the same.
 
 # %%
 parts = ["fc", *reversed(stages)]
@@ -613,9 +727,10 @@ def likeness(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return F.cosine_similarity(one, other)  # 0 where a map is flat
 
 
-answers = torch.from_numpy(predicted[: len(few)]).to(session.device)
+answers = torch.from_numpy(predicted[: len(everything)]).to(session.device)
 found = {
-    name: explain.grad_cam(twin, few, last, answers) for name, twin in twins.items()
+    name: explain.grad_cam(twin, everything, last, answers)
+    for name, twin in twins.items()
 }
 fig, axes = plt.subplots(2, len(found), figsize=(1.4 * len(found), 3.2))
 for axis, (name, twin_maps) in zip(axes.T, found.items(), strict=True):
@@ -625,32 +740,39 @@ for axis, (name, twin_maps) in zip(axes.T, found.items(), strict=True):
 plt.show()
 
 # %%
-alike = {name: likeness(found["trained"], found[name]).mean().item() for name in found}
 partner = networks["plain"] if not is_own else networks["residual"]
-stage = "layer3"  # the partner's last
-trained_too = explain.grad_cam(partner, few, stage, answers)[:, None]
-trained_too = F.interpolate(trained_too, found["all"].shape[1:], mode="bilinear")[:, 0]
-alike["another trained network"] = likeness(found["trained"], trained_too).mean().item()
-mixed = found["trained"].roll(1, 0)  # every image with another image's map
-alike["another image's map"] = likeness(found["trained"], mixed).mean().item()
-for name, value in alike.items():
-    print(f"{name:25} correlation with the trained network's map {value:+.2f}")
-limit = max(0.2, alike["another image's map"])
-passed = alike["all"] < limit
+theirs = explain.grad_cam(partner, everything, "layer3", answers)[:, None]
+found["another trained network"] = F.interpolate(
+    theirs, cams.shape[1:], mode="bilinear"
+)[:, 0]
+table = "| network, or its random layers | empty maps | same image | another image |\n"
+table += "|---|--:|--:|--:|\n"
+closer = {}  # by how much the same image makes two maps more alike
+for name, others in found.items():
+    drawn = (cams.amax((1, 2)) > 0) & (others.amax((1, 2)) > 0)
+    same_image = likeness(cams[drawn], others[drawn])
+    another = likeness(cams[drawn], others[drawn].roll(1, 0))
+    closer[name] = same_image - another
+    table += f"| {name} | {int((~drawn).sum())} of {len(drawn)} "
+    table += f"| {same_image.mean():+.2f} | {another.mean():+.2f} |\n"
+display(Markdown(f"Correlation with the trained network's map of an image:\n\n{table}"))
+random_map, mean = found["all"], closer["all"].mean().item()
+margin = 1.96 * closer["all"].std().item() / len(closer["all"]) ** 0.5
 display(
     Markdown(
-        f"With random weights the maps correlate by {alike['all']:+.2f} with the "
-        f"trained ones; below {limit:.2f} we call the map destroyed. Grad-CAM "
-        f"**{'passes' if passed else 'fails'}** here."
+        "All weights random: the same image makes maps more alike by "
+        f"{round(mean, 2) + 0.0:+.2f} (95 % interval {mean - margin:+.2f} to "
+        f"{mean + margin:+.2f}, {len(closer['all'])} images). Grad-CAM "
+        f"**{'passes' if mean + margin < 0.1 else 'fails'}** here."
     )
 )
 
 # %% [markdown]
-# Two images, with more and more layers randomised from left to right. The last two
-# lines are there to compare with: a second trained network, and another image's map,
-# which knows nothing of this one. That is the limit, or 0.2 where it is lower. (Why is
-# it not 0? Things tend to be in the middle of a picture.) A black panel is a map that
-# is 0 everywhere: nothing there speaks for the class.
+# Two images, with more and more layers randomised from left to right. A grey picture
+# without a bright spot is an empty map, 0 everywhere: nothing there speaks for the
+# class. Empty maps cannot be compared, so they are counted in the table and left out
+# of the rest. First and last row are for scale: the map itself, and a second trained
+# network.
 #
 # Passing is necessary, not enough. A map that changes with the weights depends on them;
 # whether it says *why* the network decided is the first myth below.
@@ -692,16 +814,21 @@ if getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False):
 
 # %% [markdown]
 # An image, and its map for the predicted class in the layer named above it.
-#
+
+# %% [markdown]
 # ## 7 · The space of features
 #
 # Before the classifier stands one vector an image: the means of the last maps. The
 # classifier is linear, so whatever tells the classes apart must be there already. To
 # look at a space of dozens of dimensions, press it flat.
-#
+
+# %% [markdown]
 # **PCA** finds the two directions in which the points spread most: a shadow of the
-# cloud, and nothing is bent. **t-SNE** (van der Maaten and Hinton, 2008) places the
-# points anew, so that those near each other stay near; it bends as it likes.
+# cloud, and nothing is bent. How much is lost? The *variance* is the mean squared
+# distance from the centre; PCA says which share of it the shadow keeps. **t-SNE** (van
+# der Maaten and Hinton, 2008) places the points anew, so that those near each other
+# stay near; it bends as it likes. Its *perplexity* is, roughly, how many neighbours
+# each point tries to keep.
 
 # %%
 from sklearn.decomposition import PCA
@@ -782,9 +909,10 @@ if len(wrong):
 # compute the loss of $w + \alpha d$.
 #
 # How long should $d$ be? Double all weights of a convolution, and the BatchNorm behind
-# it divides the 2 away: same function, but a step of fixed length now does half the
-# harm. So a *scale* would look like a *shape*. Li et al. (2018) therefore make each
-# filter of $d$ as long as the same filter of $w$: **filter normalisation**.
+# it, once its statistics have followed, divides the 2 away: same function, but a step
+# of fixed length now does half the harm. So a *scale* would look like a
+# *shape*. Li et al. (2018) therefore make each filter of $d$ as long as the same filter
+# of $w$: **filter normalisation**.
 
 
 # %%
@@ -842,9 +970,8 @@ for axis, name in zip(
     axis.set(title=name, xlabel="step α", ylabel="cross-entropy loss")
     axis.legend(loc="upper center")
     axis.label_outer()
-    ends = {label: cut[[0, -1]].mean() for label, cut in cuts.items()}
-    print(f"{name}: loss at the ends, {ends['as trained']:.2f} and ", end="")
-    print(f"{ends['scaled by 4']:.2f}")
+    for label, cut in cuts.items():
+        print(f"{name}, {label}: loss {cut[0]:.2f} at −1, {cut[-1]:.2f} at +1")
 plt.show()
 
 # %% [markdown]
@@ -868,7 +995,7 @@ for name in ("residual", "plain"):
 _, axis = plt.subplots(figsize=(6.5, 3))
 plotting.plot_seeds(cuts, axis, x=alphas)
 axis.axhline(np.log(len(splits.classes)), color="black", linestyle=":", lw=1)
-axis.set(yscale="log", xlabel="step α, in filter norms", ylabel="cross-entropy loss")
+axis.set(yscale="log", xlabel="step α, in filter lengths", ylabel="cross-entropy loss")
 plt.show()
 
 middle = len(alphas) // 2
@@ -878,7 +1005,8 @@ at_half = {
 for name, cut in cuts.items():
     print(
         f"{name}: loss {cut[:, middle].mean():.3f} at 0, {at_half[name].mean():.2f} at "
-        f"±{alphas[-1 - middle // 2]:.2g}, {cut[:, [0, -1]].mean():.2f} at the ends"
+        f"±{alphas[-1 - middle // 2]:.2g}, {cut[:, 0].mean():.2f} at −1, "
+        f"{cut[:, -1].mean():.2f} at +1"
     )
 low, high = sorted(at_half, key=lambda name: at_half[name].mean())
 apart = at_half[low].max() < at_half[high].min()
@@ -887,9 +1015,10 @@ print(f"lower half-way: {low}" if apart else "half-way: undecided, the bands ove
 # %% [markdown]
 # Loss along random lines through the trained weights: mean over directions, in a band
 # from lowest to highest; n is the number of directions. The dotted line is the loss of
-# guessing all classes alike. BatchNorm keeps the running statistics of the trained
-# weights throughout.
-#
+# guessing all classes alike. Here BatchNorm's running statistics do *not* follow: they
+# stay those of the trained weights at every step, so no step is divided away.
+
+# %% [markdown]
 # Li et al. found that shortcuts matter *more with depth*: at 20 layers their plain
 # network still lay in a benign valley, at 56 in a chaotic one. So 20 layers are where
 # the least difference is to be expected. And a line through hundreds of thousands of
@@ -901,30 +1030,42 @@ print(f"lower half-way: {low}" if apart else "half-way: undecided, the bands ove
 # %%
 from course_utils.results import hardware_name
 
-costs = {name: 100 * points.mean() for name, points in lost.items()}
+names = "residual", "plain"
 table = "| measured | residual, 20 layers | plain, 20 layers |\n|---|--:|--:|\n"
+stays, changes = f"the shape stays ({len(steady)})", f"it changes ({len(parts_lost)})"
 rows_of = {
-    "accuracy": {n: f"{intact[n]:.1%}" for n in lost},
-    f"points lost without one block (mean of {len(both)})": {
-        n: f"{costs[n]:.1f} ({100 * p.min():.1f} to {100 * p.max():.1f})"
-        for n, p in lost.items()
+    "accuracy": {n: f"{intact[n]:.1%}" for n in names},
+    f"points lost without one block, where {stays}": {
+        n: f"{cost[f'{n}, the shape stays']:.1f}" for n in names
     },
-    "accuracy with two blocks swapped": {n: f"{np.mean(swapped[n]):.1%}" for n in lost},
-    "loss half-way along a line": {n: f"{at_half[n].mean():.2f}" for n in lost},
+    f"points lost, where {changes}": {
+        "residual": f"{cost['residual, the shape changes']:.1f}",
+        "plain": "cannot go",
+    },
+    "points lost, all": {
+        "residual": f"{cost['residual, all blocks']:.1f}",
+        "plain": f"{cost['plain, the shape stays']:.1f}",
+    },
+    "accuracy with two blocks swapped": {
+        n: f"{np.mean(swapped[n]):.1%}" for n in names
+    },
+    "loss half-way along a line": {n: f"{at_half[n].mean():.2f}" for n in names},
 }
 for name, cells in rows_of.items():
     table += f"| {name} | {cells['residual']} | {cells['plain']} |\n"
 display(Markdown(table))
+
+# %%
 print(f"one network of each kind; {len(true)} test images, losses on {len(images)}; ")
 print(f"seed {session.seed}, {hardware_name(session.device)}")
 session.report(
-    f"one block deleted costs {costs['residual']:.1f} points with shortcuts, "
-    f"{costs['plain']:.1f} without",
+    f"one block deleted costs {cost['residual, all blocks']:.1f} points with shortcuts "
+    f"({cost['residual, the shape stays']:.1f} where the shape stays, "
+    f"{cost['residual, the shape changes']:.1f} where it changes); without, where it "
+    f"stays, {cost['plain, the shape stays']:.1f}",
     data=f"{len(true)} test images of {splits.name}, {splits.source}",
 )
-
-# %%
-difference = lost["plain"] - lost["residual"]  # block by block
+difference = np.array([lost["plain"][b] - lost["residual"][b] for b in steady])
 worse = int((difference > 0).sum())
 display(
     Markdown(
@@ -947,44 +1088,61 @@ display(
 # ### "A saliency map shows why the network decided"
 #
 # "Why a cat?" means "why a cat and not a dog?". So a map that answers it should look
-# different for the runner-up. Compare the maps for the two classes with the largest
-# logits, on the images that have both; for scale, the map of the same class for another
-# image.
+# different for the runner-up, the class with the second largest logit. How different?
+# Put three likenesses to the map of the answer on one scale: that of the runner-up's
+# map; that of a *stranger's* map, another image's for its own answer; that of the
+# random network's map (section 6), which knows nothing that was learnt.
+
+# %% [markdown]
+# The rule, before the numbers, for the runner-up's likeness. **Refuted** if it is not
+# below the stranger's: then the class hardly matters. **Not refuted** by this if it is
+# not above the random network's: then chance alone makes it as large. **Half refuted**
+# in between. A difference counts if its 95 % interval excludes 0.
+
 
 # %%
+def is_less(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Return whether `one` is lower on average, judged image by image."""
+    gap = other - one
+    return bool(gap.mean() > 1.96 * gap.std() / len(gap) ** 0.5)
+
+
 two = logits[: len(everything)].topk(2).indices.to(session.device)
-chosen_map = explain.grad_cam(model, everything, last, two[:, 0])
 second_map = explain.grad_cam(model, everything, last, two[:, 1])
-has_both = (chosen_map.amax((1, 2)) > 0) & (second_map.amax((1, 2)) > 0)
-pair = likeness(chosen_map[has_both], second_map[has_both])
-strangers = likeness(chosen_map, chosen_map.roll(1, 0)).mean().item()
-alike_share = (pair > 0.5).float().mean().item()
-print(
-    f"{int(has_both.sum())} of {len(has_both)} images have a map for both classes; the "
-    f"two correlate by {pair.mean():+.2f} on average, above 0.5 in {alike_share:.0%}"
+both = torch.stack([cams, second_map, random_map]).amax((2, 3)).min(0).values > 0
+answer = cams[both]
+to_second, to_stranger, to_random = (
+    likeness(answer, other)
+    for other in (second_map[both], answer.roll(1, 0), random_map[both])
 )
-print(f"maps of different images correlate by {strangers:+.2f}")
+if not is_less(to_second, to_stranger):
+    verdict = "not below the stranger's: **refuted**"
+elif is_less(to_random, to_second):
+    verdict = "below the stranger's, above the random one: **half refuted**"
+else:
+    verdict = "below the stranger's, not above the random one: **not refuted**"
+nearer = (to_second < to_stranger).float().mean()
 display(
     Markdown(
-        f"In {alike_share:.0%} of the images the map for the runner-up is much like "
-        "the one for the answer: "
-        + (
-            "**refuted** as a rule."
-            if alike_share > 0.1
-            else "**not refuted** by this."
-        )
+        f"Correlation with the answer's map, mean of {len(answer)} images (of "
+        f"{len(both)}; the rest have an empty map): the runner-up's "
+        f"{to_second.mean():+.2f}, a stranger's {to_stranger.mean():+.2f}, the random "
+        f"network's {to_random.mean():+.2f}. The runner-up's is {verdict} by this. "
+        f"(In single images, it is below the stranger's in {nearer:.0%}.)"
     )
 )
 
 # %% [markdown]
-# A map says *where* something was found that raised a logit. Where two classes are
-# found in the same place, it cannot say what made the one larger than the other. And
-# section 3 adds: a position of the last stage has seen far more than the pixels under
-# it.
+# Why may a stranger's map be so like? Both answers tend to lie in the middle. Even a
+# map that changes with the class says *where* something was found that raised a logit,
+# not *what* it was. Where two classes are found in the same place, it cannot say what
+# made the one larger than the other. Section 3 adds: a position of the last stage sees
+# more than the pixels under it.
 #
 # ### "A trained network needs every layer"
 #
-# Count the blocks of section 5 whose loss costs less than a tenth of the accuracy.
+# Count the blocks of section 5 whose removal costs less than a tenth of the accuracy,
+# out of *all* that can be deleted.
 
 # %%
 for name in deleted:
@@ -1049,7 +1207,7 @@ print("refuted" if refuted else "not refuted", f"(off by a factor of {max(off):.
 # 2. *Blocks.* The length of $F(x)$ says how much a block changes; only deleting it says
 #    what it is worth. Shortcuts leave other ways open.
 # 3. *Grad-CAM.* Maps weighted by mean gradients. Before you believe one: hide what is
-#    bright, randomise the weights, ask for another class.
+#    bright (and the centre, to compare), randomise the weights, ask for another class.
 # 4. *Features.* Count neighbours of the same class. t-SNE suggests, it does not prove.
 # 5. *Loss surface.* Steps as long as the filters, or you compare scales.
 

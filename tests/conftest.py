@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from course_utils.data import cifar10
+from course_utils.data import cifar10, flowers
 from course_utils.data.cifar10 import CIFAR10_CLASSES
 
 matplotlib.use("Agg")
@@ -49,6 +49,12 @@ def photos():
     if any((folder / name).is_dir() for name in (cifar10.BATCHES, cifar10.FOLDERS)):
         return folder
     return None
+
+
+@pytest.fixture
+def flower_photos():
+    """The reader's folder with flower photos, if COURSE_DATA names one, or None."""
+    return Path(DATA) if (Path(DATA) / flowers.FOLDER).is_dir() else None
 
 
 @pytest.fixture

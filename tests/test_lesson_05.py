@@ -85,6 +85,15 @@ def test_likeness_is_the_correlation_over_positions():
     assert LESSON["likeness"](one, flat).tolist() == [0, 0, 0, 0]
 
 
+def test_less_is_judged_image_by_image():
+    generator = torch.Generator().manual_seed(4)
+    one, noise = torch.randn(2, 100, generator=generator)
+    is_less = LESSON["is_less"]
+    assert is_less(one, one + 0.1 + 0.05 * noise)  # small against their spread
+    assert not is_less(one + 0.1 + 0.05 * noise, one)
+    assert not is_less(one - one.mean(), noise - noise.mean())  # equal means
+
+
 def test_parts_of_a_filter_hold_shares_of_its_squared_weight():
     weights = torch.randn(7, 3, 3, 3, generator=torch.Generator().manual_seed(3))
     share, grey = LESSON["share"], weights.mean(1, keepdim=True)

@@ -6,14 +6,15 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from course_utils.plotting import course_style
 from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
-    plot_robustness,
 )
+from course_utils.plotting.robustness import plot_robustness
 
 NAMES = ["ant", "bee", "cat"]
 CORRECT, COUNT = [5, 9, 0], [10, 10, 0]
@@ -45,15 +46,22 @@ def test_the_figures_need_neither_torch_nor_models():
     assert found.stdout.strip() == "{'plotting'} False"
 
 
-def test_bars_are_sorted_with_their_whiskers():
+def test_dots_are_sorted_with_their_whiskers():
     ax = plot_per_class(NAMES, CORRECT, COUNT, INTERVAL)
     assert labels(ax.yaxis) == ["cat", "ant", "bee"]  # from the bottom up
-    assert [bar.get_width() for bar in ax.patches] == [0, 0.5, 0.9]
-    (whiskers,) = ax.containers[1][2]
+    dots, _, (whiskers,) = ax.containers[0]
+    assert dots.get_xdata().tolist() == [0.5, 0.9]
     ends = [segment[:, 0].tolist() for segment in whiskers.get_segments()]
     assert ends == [pytest.approx([0.24, 0.76]), pytest.approx([0.6, 0.98])]
     assert texts(ax) == ["no example", "50.0% of 10", "90.0% of 10"]
     assert "accuracy" in ax.get_xlabel()
+    assert ax.get_xlim() == pytest.approx((0.2, 1))  # below the lowest whisker
+
+
+@pytest.mark.parametrize(("lowest", "start"), [(0.0, 0), (0.97, 0.9), (0.8, 0.75)])
+def test_the_axis_of_the_classes_begins_below_the_lowest_interval(lowest, start):
+    ax = plot_per_class(["a"], [99], [100], ([lowest], [1]))
+    assert ax.get_xlim() == pytest.approx((start, 1))
 
 
 def test_a_class_that_is_never_right_is_above_one_without_an_example():
@@ -90,7 +98,7 @@ def test_confusion_shows_counts_shaded_by_shares_of_the_row():
 def test_confusion_shows_shares_in_per_cent():
     shares = np.array([[0.996, 0.004, 0], [0, 0.5, 0.5], [np.nan] * 3], np.float32)
     ax = plot_confusion(shares, NAMES)
-    assert texts(ax) == ["100", "<1", "50", "50"]
+    assert texts(ax) == ["99.6", "0.4", "50", "50"]
     assert labels(ax.yaxis)[2] == "cat (no example)"
 
 
@@ -126,6 +134,11 @@ def test_reliability_draws_accuracy_gaps_and_counts():
     assert [bar.get_height() for bar in bars] == [0.5, 0.6, 0.9]
     assert [bar.get_y() for bar in gaps] == [0.5, 0.6, 0.9]
     assert [bar.get_height() for bar in gaps] == pytest.approx([-0.1, 0.1, 0])
+    blue, orange = (to_rgba(color) for color in ("C0", "C1"))
+    assert [bar.get_facecolor() for bar in gaps][:2] == [blue, orange]
+    handles, names = ax.get_legend_handles_labels()
+    assert names == ["no gap", "accuracy", "too sure", "too modest"]
+    assert [patch.get_facecolor() for patch in handles[2:]] == [orange, blue]
     (top,) = ax.child_axes
     assert labels(top.xaxis) == ["2", "30", "900"]
     assert top.get_xticks().tolist() == [0.375, 0.625, 0.875]
@@ -166,12 +179,27 @@ def test_robustness_highlights_whom_it_is_told_to():
     assert colors[0.8, 0.6] == "0.75"
 
 
+def test_robustness_highlights_other_classes_in_each_panel():
+    highlight = {"noise": ["bee"], "shift (pixels)": ["ant"]}
+    axes = plot_robustness(STRENGTHS, CURVES, NAMES, highlight=highlight)
+    noise, shift = ({line.get_label(): line for line in ax.lines} for ax in axes)
+    assert "bee" in noise
+    assert "ant" not in noise
+    assert "ant" in shift
+    assert "bee" not in shift
+    legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert legend == ["bee"]
+    legend = [text.get_text() for text in axes[1].get_legend().get_texts()]
+    assert legend == ["mean of the classes", "each other class"]
+
+
 @pytest.mark.parametrize(
     ("strengths", "names", "highlight", "sentence"),
     [
         ({"noise": [0, 1, 2]}, NAMES, None, r"expected \{'noise': \(3, 3\)\}"),
         ({}, NAMES, None, "for each corruption one row a strength"),
         (STRENGTHS, NAMES[:2], None, "one column a class"),
+        (STRENGTHS, NAMES, {"noise": ["ant"]}, "give each of .* its classes"),
         (STRENGTHS, NAMES, ["dog"], r"\['dog'\]; give at most six of ant, bee, cat"),
     ],
 )

@@ -151,7 +151,7 @@ def test_deletion_is_drawn_side_by_side_on_one_scale():
     assert left.get_ylim() == right.get_ylim() == (0, 1)
     assert [t.get_text() for t in right.texts] == ["×"]
     assert right.texts[0].get_position()[0] == 2  # the place of layer2.0
-    assert "×: none that can be deleted" in right.get_xlabel()
+    assert "×: cannot be taken out" in right.get_xlabel()
     assert "×" not in left.get_xlabel()
     assert left.lines[0].get_ydata()[0] == 0.91
     assert left.get_title(loc="left") == "residual: 91.0% with all blocks"

@@ -1,13 +1,17 @@
 """The tools build, check and copy lessons; here, small ones made for it."""
 
+import base64
+import io
 import shutil
 
 import build_notebooks
 import lab
 import nbformat
+import numpy as np
 import pytest
 from check_lessons import check_lesson, count_words
 from lesson_files import read_lesson
+from PIL import Image
 from sample_lessons import BAD, GOOD, code_cells
 
 
@@ -66,6 +70,27 @@ def test_notebook_keeps_tags_and_folds_solutions(built):
     assert set(tagged) == {"setup", "exercise", "solution"}
     assert tagged["solution"].metadata.jupyter.source_hidden
     assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_figures_keep_their_size_and_their_look():
+    hues = np.random.default_rng(0).integers(0, 256, (40, 3))
+    speckles = np.random.default_rng(1).integers(0, 40, (300, 400))
+    figure = hues[speckles].astype(np.uint8)
+    figure[100:200, 100:300] = np.linspace(0, 255, 200)[:, None].astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(figure).convert("RGBA").save(png, "png")
+    data = {"image/png": base64.b64encode(png.getvalue()).decode()}
+    output = nbformat.v4.new_output("display_data", data)
+    cell = nbformat.v4.new_code_cell("figure", outputs=[output])
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    build_notebooks.shrink_figures(notebook)
+    shrunk = base64.b64decode(cell.outputs[0].data["image/png"])
+    picture = Image.open(io.BytesIO(shrunk))
+    assert picture.mode == "P"
+    assert picture.size == (400, 300)
+    assert len(shrunk) < 0.5 * len(png.getvalue())
+    found = np.asarray(picture.convert("RGB"), dtype=int)
+    assert np.abs(found - figure).max() <= 8
 
 
 def test_failing_lesson_leaves_the_notebook_of_before(copy):

@@ -10,7 +10,6 @@ from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
-    plot_robustness,
 )
 from course_utils.plotting.explain import (
     plot_branch_ratios,
@@ -27,6 +26,7 @@ from course_utils.plotting.images import (
     show_receptive_fields,
 )
 from course_utils.plotting.prediction import plot_prediction
+from course_utils.plotting.robustness import plot_robustness
 
 __all__ = [
     "course_style",

@@ -1,11 +1,12 @@
 """Figures of lesson 04: plain data in, matplotlib axes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
@@ -20,7 +21,9 @@ def plot_per_class(
     interval: tuple[ArrayLike, ArrayLike],
     ax: Axes | None = None,
 ) -> Axes:
-    """Return axes with one bar a class, the best on top, each with its interval.
+    """Return axes with one dot a class, the best on top, each with its interval.
+
+    The axis ends at 100 % and begins below the lowest interval, not at 0.
 
     Args:
         class_names: One name for each class, at most 50.
@@ -47,17 +50,17 @@ def plot_per_class(
     correct, count = correct[order], count[order]
     rows, seen = np.arange(len(order)), count > 0
     whiskers = np.stack([share - lower, upper - share]).clip(0)[:, seen]
-    ax.barh(rows, share, color="C0")
-    ax.errorbar(
-        share[seen], rows[seen], xerr=whiskers, fmt="none", ecolor="black", capsize=3
-    )
+    style = {"fmt": "o", "color": "C0", "ecolor": "0.3", "capsize": 3, "lw": 1.2}
+    ax.errorbar(share[seen], rows[seen], xerr=whiskers, clip_on=False, **style)
     beside = ax.get_yaxis_transform()  # x in widths of the axes, y in rows
     for row in rows:
         text = f"{share[row]:.1%} of {count[row]}" if seen[row] else "no example"
         ax.text(1.02, row, text, va="center", size="small", transform=beside)
     ax.set_yticks(rows, [class_names[index] for index in order])
     label = "accuracy of the class (whisker: interval)"
-    ax.set(xlim=(0, 1), ylim=(-0.6, len(order) - 0.4), xlabel=label)
+    start = np.floor(20 * lower[seen].min(initial=1) - 0.1) / 20  # in steps of 5 %
+    start = min(max(start, 0), 0.9)
+    ax.set(xlim=(start, 1), ylim=(-0.6, len(order) - 0.4), xlabel=label)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(visible=False, axis="y")
     return ax
@@ -69,7 +72,8 @@ def plot_confusion(
     """Return axes with the confusion matrix, each row shaded by its own shares.
 
     Up to 20 classes the cells hold their numbers: counts as they are, shares in per
-    cent; cells that are 0 stay empty. The row of a class without an example is grey.
+    cent with one decimal; cells that are 0 stay empty. The row of a class without an
+    example is grey. The colours run with the square root of the share.
 
     Args:
         matrix: Counts or shares (num_classes, num_classes), rows are true classes.
@@ -101,8 +105,7 @@ def plot_confusion(
         is_count = np.issubdtype(matrix.dtype, np.integer)
         for row, column in np.argwhere(np.nan_to_num(matrix)):
             value = matrix[row, column]
-            share = "<1" if value < 0.01 else f"{100 * value:.0f}"
-            text = f"{value}" if is_count else share
+            text = f"{value}" if is_count else f"{100 * value:.1f}".removesuffix(".0")
             color = "white" if shares[row, column] > 0.35 else "black"
             style = {"ha": "center", "va": "center", "size": "x-small", "color": color}
             ax.text(column, row, text, **style)
@@ -124,7 +127,10 @@ def plot_reliability(
     count: ArrayLike,
     ax: Axes | None = None,
 ) -> Axes:
-    """Return axes with accuracy against confidence, and the gaps to the diagonal.
+    """Return axes with accuracy against confidence, and the gap between the two.
+
+    The gap begins at the accuracy and ends at the mean confidence: orange upwards where
+    the network is too sure, blue downwards where it is too modest.
 
     Args:
         confidence: Mean confidence of each bin, (num_bins,); NaN where it is empty.
@@ -152,10 +158,13 @@ def plot_reliability(
     seen = count > 0
     left, confidence, accuracy = edges[:-1][seen], confidence[seen], accuracy[seen]
     bars = {"width": 1 / len(count), "align": "edge"}
-    ax.bar(left, accuracy, **bars, color="C0", ec="white", label="accuracy")
-    gaps = {"color": "none", "ec": "C1", "hatch": "////", "label": "gap to confidence"}
-    ax.bar(left, confidence - accuracy, bottom=accuracy, **bars, **gaps)
+    ax.bar(left, accuracy, **bars, color="0.82", ec="white")
+    gap = confidence - accuracy
+    colors = np.where(gap > 0, "C1", "C0")
+    ax.bar(left, gap, bottom=accuracy, **bars, color=colors, ec="white")
     ax.plot([0, 1], [0, 1], "--", color="black", lw=1, label="no gap")
+    for color, name in (("0.82", "accuracy"), ("C1", "too sure"), ("C0", "too modest")):
+        ax.add_patch(Rectangle((0, 0), 0, 0, color=color, label=name))  # for the legend
     top = ax.secondary_xaxis("top")
     centres = left + 0.5 / len(count)
     top.set_xticks(centres, count[seen], rotation=90, size="x-small")
@@ -164,74 +173,9 @@ def plot_reliability(
     ax.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy")
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 3}
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 4}
     ax.legend(**place, fontsize="small", columnspacing=1)
     return ax
-
-
-def plot_robustness(
-    strengths: Mapping[str, Sequence[float]],
-    accuracy_by_class: Mapping[str, ArrayLike],
-    class_names: Sequence[str],
-    axes: Sequence[Axes] | None = None,
-    *,
-    highlight: Sequence[str] | None = None,
-) -> Sequence[Axes]:
-    """Return one panel a corruption: accuracy against its strength, a line a class.
-
-    Args:
-        strengths: For each corruption (its name and unit, written below the panel)
-            the strengths tried.
-        accuracy_by_class: For each corruption (num_strengths, num_classes), fractions;
-            NaN for a class without an example.
-        class_names: One name for each class.
-        axes: One for each corruption; default a new figure's, with shared limits.
-        highlight: At most six classes drawn in colour, the others in grey; default the
-            two with the lowest and the highest accuracy over all that was tried.
-
-    Raises:
-        ValueError: If shapes do not fit, or a name in `highlight` is no class.
-
-    Taught in: lesson 04, "How far can it be pushed?".
-    """
-    values = {name: np.asarray(a, float) for name, a in accuracy_by_class.items()}
-    wanted = {name: (len(x), len(class_names)) for name, x in strengths.items()}
-    found = {name: array.shape for name, array in values.items()}
-    if not wanted or found != wanted:
-        raise ValueError(
-            f"accuracy_by_class has shapes {found}, expected {wanted}: for each "
-            "corruption one row a strength and one column a class."
-        )
-    if highlight is None:
-        means = np.concatenate(list(values.values())).mean(0)
-        seen = [k for k in np.argsort(means) if not np.isnan(means[k])]
-        highlight = [class_names[k] for k in dict.fromkeys([*seen[:1], *seen[-1:]])]
-    unknown = set(highlight) - set(class_names)
-    if unknown or len(highlight) > 6:
-        raise ValueError(
-            f"highlight is {list(highlight)}; give at most six of "
-            f"{', '.join(class_names)}."
-        )
-    if axes is None:
-        size = (2.3 * len(wanted) + 2.2, 3.2)
-        _, axes = plt.subplots(1, len(wanted), figsize=size, sharey=True)
-        axes = np.atleast_1d(axes)
-    for axis, (corruption, x) in zip(axes, strengths.items(), strict=True):
-        for name, curve in zip(class_names, values[corruption].T, strict=True):
-            if name not in highlight:
-                axis.plot(x, curve, color="0.75", lw=1)
-        for number, name in enumerate(highlight):
-            curve = values[corruption][:, list(class_names).index(name)]
-            axis.plot(x, curve, color=f"C{number}", marker=".", label=name)
-        mean = np.nanmean(values[corruption], axis=1)
-        axis.plot(x, mean, color="black", lw=2.4, label="mean of the classes")
-        axis.set(xlabel=corruption, ylim=(0, 1.02))
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].set_ylabel("accuracy")
-    if len(highlight) < len(class_names):
-        axes[-1].plot([], [], color="0.75", lw=1, label="each other class")
-    axes[-1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return axes
 
 
 def _refuse_misfit(

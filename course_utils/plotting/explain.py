@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 
 from course_utils.plotting.images import refuse_classes
 
-MARKERS = "osD^"
+MARKERS = "o^sD"  # those after the first are outlined, too
 MOST_NAMES = 30  # along an axis; of more, every second, third … is written
 
 
@@ -44,7 +44,7 @@ def plot_deletion(
 
     Args:
         accuracies: By network and block, the accuracy without that block, a fraction.
-            A block that one network lacks has an × there.
+            A block that cannot be taken out of a network has an × there.
         baselines: By network, the accuracy with all blocks.
         axes: One axes a network; default a new figure's, with shared limits.
 
@@ -68,7 +68,7 @@ def plot_deletion(
         baseline = baselines[network]
         axis.axhline(baseline, color="black", linestyle="--", linewidth=1)
         axis.set(title=f"{network}: {baseline:.1%} with all blocks", ylim=(0, 1))
-        note = "" if len(values) == len(names) else " (×: none that can be deleted)"
+        note = "" if len(values) == len(names) else " (×: cannot be taken out)"
         axis.set_xlabel(f"deleted block{note}")
         axis.yaxis.set_major_formatter(PercentFormatter(1))
     axes[0].set_ylabel("accuracy")
@@ -115,9 +115,10 @@ def plot_embedding(
             *own.T,
             MARKERS[number // 7],
             color=f"C{number % 7}",
-            markersize=4,
-            markeredgewidth=0,
-            alpha=0.7,
+            markersize=5,
+            markeredgecolor="black",
+            markeredgewidth=0.6 if number >= 7 else 0,
+            alpha=0.8,
             label=name,
         )
     ax.set(xticks=[], yticks=[], xlabel="first dimension", ylabel="second dimension")
@@ -154,7 +155,7 @@ def plot_loss_slice(
     for name, values in losses.items():
         ax.plot(alphas, values, label=name)
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
-    ax.set(yscale="log", ylabel="cross-entropy loss", xlabel="step, in filter norms")
+    ax.set(yscale="log", ylabel="cross-entropy loss", xlabel="step, in filter lengths")
     ax.legend()
     return ax
 
