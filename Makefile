@@ -5,6 +5,7 @@
 #   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
 #   make bench       measure the speed of training, as ratios; some minutes
 #   make results-03  record lesson 03's runs, three seeds, on the data of COURSE_DATA
+#   make results-06  record lesson 06's comparisons, three seeds; downloads 0.6 GB
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
 
@@ -16,7 +17,7 @@ PY := .venv/bin/python
 export TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course lab test notebooks bench results-03 clean
+.PHONY: help setup course lab test notebooks bench results-03 results-06 clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -44,6 +45,12 @@ bench: setup
 
 results-03: setup
 	@$(PY) tools/record_lesson_03.py
+	@$(PY) tools/update_readme.py
+
+results-06: setup
+	@$(PY) tools/compare_transfer.py
+	@$(PY) tools/compare_transfer.py --backbone resnet34
+	@$(PY) tools/record_tutorials.py
 	@$(PY) tools/update_readme.py
 
 clean:

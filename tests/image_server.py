@@ -89,6 +89,8 @@ class PhotoHost:
 def _head(handler: BaseHTTPRequestHandler, status: int, **headers: object) -> None:
     handler.send_response(status)
     for key, value in headers.items():
+        if value is None:
+            continue
         handler.send_header(key.replace("_", "-"), str(value))
     handler.end_headers()
 

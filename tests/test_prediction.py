@@ -212,6 +212,7 @@ def test_it_prints_one_aligned_line_a_class():
 @pytest.mark.parametrize(("top_k", "lines"), [(1, 1), (2, 2), (3, 3), (5, 3)])
 def test_top_k_is_cut_to_the_classes(checkpoint, top_k, lines):
     prediction = predict(checkpoint, noise(0), top_k)
+    assert prediction.top_k == lines
     assert len(prediction.top) == lines == str(prediction).count("class: ")
     probs = [prob for _, prob in prediction.top]
     assert probs == sorted(prediction.probabilities, reverse=True)[:lines]

@@ -191,6 +191,12 @@ def test_too_short_a_length_is_a_cut_off_photo(host):
         load_image(server.url, allow_private=True)
 
 
+def test_a_packed_body_that_unpacks_to_nothing_has_the_same_cap(host):
+    named = b"\x1f\x8b\x08\x08" + bytes(6) + b"x" * 200_000  # gzip, an endless name
+    packing = {"Content_Encoding": "gzip", "Content_Length": None}
+    assert "larger than" in refusal(host(sends(named, **packing)).url)
+
+
 def test_an_endless_body_is_left_at_the_cap(host):
     server = host(endless)
     refusal(server.url)

@@ -70,6 +70,27 @@ def degradation(folder: Path) -> str:
     return markdown_table(heads, rows)
 
 
+def transfer(folder: Path) -> str:
+    """Return the table of lesson 06's ways to train, by number of photos."""
+    groups: dict[tuple, list[Result]] = {}
+    for run in load_results("06_transfer", folder):
+        groups.setdefault((run["data"], run["backbone"], run["way"]), []).append(run)
+    counts = (10, 30, 100, None)
+    rows = []
+    for (data, backbone, way), runs in sorted(groups.items()):
+        cells = []
+        for count in counts:
+            same = [run for run in runs if run["per_class"] == count]
+            found = mean_and_range([run["test_accuracy"] for run in same], ".1%")
+            cells.append(f"{found}, n = {len(same)}" if same else "not measured")
+        rows.append((data, backbone, way, *cells))
+    if not any(backbone == "resnet34" for _, backbone, _ in groups):
+        missing = ("flower photos", "resnet34 (ImageNet)", "all four")
+        rows.append((*missing, *["not measured"] * 4))
+    heads = ("data", "start", "way", *(f"{c or 'all'} a class" for c in counts))
+    return markdown_table(heads, rows)
+
+
 def bench(folder: Path) -> str:
     """Return the table of the recorded benchmark; batch and data sizes left out."""
     record = json.loads((folder / "bench.json").read_text("utf-8"))
@@ -91,6 +112,7 @@ TABLES = {
     "lesson 03": lesson_03,
     "weights": weights,
     "degradation": degradation,
+    "transfer": transfer,
     "bench": bench,
 }
 

@@ -101,7 +101,12 @@ def read_photo(path: Path, short_side: int) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        SyntaxError,
+    ) as error:
         raise ValueError(
             f"{path} cannot be read as an image ({error}); copy it again or delete it."
         ) from error

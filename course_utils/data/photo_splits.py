@@ -10,17 +10,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from course_utils.data.arrays import Loaders
-from course_utils.data.cache import Arrays, load_or_make
-from course_utils.data.folders import list_images, listing_key, read_photo
+from course_utils.data.folders import list_images
 from course_utils.data.photos import (
     PackedPhotos,
     PhotoDataset,
-    PhotoFiles,
     Photos,
     Transform,
     evaluation_transform,
-    fits_in_memory,
-    pack,
+    load_photos,
     resize_for,
     suggested_workers,
     training_transform,
@@ -213,32 +210,29 @@ def load_photo_folder(
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     if classes is None:
-        classes = sorted(
-            path.name
-            for path in folders[0].iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        )
+        classes = _class_folders(folders[0])
     listed = [entry for folder in folders for entry in list_images(folder, classes)]
-    paths = [path for path, _ in listed]
     labels = np.array([label for _, label in listed], dtype=np.int64)
-    photos: Photos
-    if fits_in_memory(len(paths), short_side):
-        key = f"photos-{short_side}-{listing_key(folders[0], listed)}"
-
-        def decode() -> Arrays:
-            print(f"Decoding {len(paths)} photos, once …")
-            pixels, shapes = pack([read_photo(path, short_side) for path in paths])
-            return {"pixels": pixels, "shapes": shapes}
-
-        photos = PackedPhotos(**load_or_make(key, decode))
-    else:
-        photos = PhotoFiles(paths, short_side)
     return PhotoSplits(
         name=name or folders[0].name,
         source="photos from folders",
         is_photos=True,
         classes=tuple(classes),
-        photos=photos,
+        photos=load_photos(folders[0], listed, short_side),
         labels=labels,
         split=split_by_class(labels, seed=seed),
     )
+
+
+def _class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted."""
+    found = []
+    if folder.is_dir():
+        found = [path.name for path in folder.iterdir() if path.is_dir()]
+    classes = sorted(name for name in found if not name.startswith("."))
+    if not classes:
+        raise FileNotFoundError(
+            f"{folder} holds no class folder; give a folder with one folder of photos "
+            "for each class."
+        )
+    return classes

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from course_utils.data.folders import read_photo
+from course_utils.data.cache import Arrays, load_or_make
+from course_utils.data.folders import listing_key, read_photo
 
 Transform = Callable[[Tensor], Tensor]
 MEMORY_SHARE = 0.25  # of the free memory, that photos may fill
@@ -86,6 +87,33 @@ def fits_in_memory(num_photos: int, short_side: int) -> bool:
     """Return whether so many photos, a third wider than high, may be kept in memory."""
     size_bytes = num_photos * short_side**2 * 4 / 3 * 3
     return size_bytes < MEMORY_SHARE * psutil.virtual_memory().available
+
+
+def load_photos(
+    folder: Path, listed: Sequence[tuple[Path, int]], short_side: int
+) -> Photos:
+    """Return photos, decoded once and for all where memory holds them.
+
+    Args:
+        folder: Where they lie; part of their name in the cache.
+        listed: Paths and labels, from `list_images`.
+        short_side: The shorter side of a larger photo is shrunk to this, in pixels.
+
+    Raises:
+        ValueError: If a file is no readable image, and memory holds them all; else
+            the photo is refused when it is asked for.
+    """
+    paths = [path for path, _ in listed]
+    if not fits_in_memory(len(paths), short_side):
+        return PhotoFiles(paths, short_side)
+
+    def decode() -> Arrays:
+        print(f"Decoding {len(paths)} photos, once …")
+        pixels, shapes = pack([read_photo(path, short_side) for path in paths])
+        return {"pixels": pixels, "shapes": shapes}
+
+    key = f"photos-{short_side}-{listing_key(folder, listed)}"
+    return PackedPhotos(**load_or_make(key, decode))
 
 
 class PhotoDataset(Dataset):

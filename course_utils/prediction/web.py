@@ -191,6 +191,7 @@ class _Try:
         unpacker = None if plain else zlib.decompressobj(zlib.MAX_WBITS | 32)
         body, received = bytearray(), 0
         for chunk in response.iter_raw():
+            self._refuse_late()
             received += len(chunk)
             room = most + 1 - len(body)
             try:
