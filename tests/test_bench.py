@@ -1,10 +1,12 @@
 """The benchmark: ratios round by round, goals, and what it says of itself."""
 
 import json
+import re
 import sys
 
 import bench
 import bench_cases
+import bench_prediction
 import bench_ways
 import pytest
 import torch
@@ -170,3 +172,13 @@ def test_memory_of_a_new_process_is_a_number_of_its_own():
     note = bench_cases.memory_note(8)
     assert note.startswith("peak memory ")
     assert note.endswith(" MiB above the start")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read on Linux")
+def test_a_folder_is_predicted_both_ways():
+    (row,) = bench_prediction.against_one_by_one(1, num_files=3)
+    assert row.ours[0] > 0
+    assert row.theirs[0] > 0
+    assert re.fullmatch(r"peak memory \d+ MiB for 3 files, \d+ MiB for 12", row.note), (
+        row.note
+    )

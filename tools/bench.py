@@ -7,7 +7,8 @@ python tools/bench.py --record         also into results/bench.json
 
 Machines are noisy, so two ways are timed in turn, A B A B …, and the ratio is taken
 pair by pair: what slows the machine slows both. The exit status is 1 where a goal is
-missed. What is timed stands in bench_ways.py, what is compared in bench_cases.py.
+missed. What is timed stands in bench_ways.py, what is compared in bench_cases.py; for
+prediction, both in bench_prediction.py.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_cases
 import torch
-from bench_cases import CASES, Row
+from bench_cases import Row
+from bench_prediction import against_one_by_one
 from bench_ways import DEVICE
 
 from course_utils.results import hardware_name, markdown_table
@@ -29,6 +32,17 @@ from course_utils.results import hardware_name, markdown_table
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
 RECORD = ROOT / "results" / "bench.json"
+CASES: dict[str, Callable[[int], list[Row]]] = {
+    "a": bench_cases.against_plain,
+    "b": bench_cases.against_steps,
+    "c": bench_cases.data_path,
+    "d": bench_cases.compiled,
+    "e": bench_cases.batch_sizes,
+    "f": bench_cases.data_sizes,
+    "g": bench_cases.share_of_gpu,
+    "h": bench_cases.against_forward,
+    "i": against_one_by_one,
+}
 REPEATS, FEWEST_REPEATS = 7, 5
 HEADS = (
     "case",

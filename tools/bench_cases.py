@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -244,15 +244,3 @@ def has_compiler() -> bool:
     """Whether the compiler that `torch.compile` calls is there."""
     usual = {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++")
     return shutil.which(os.environ.get("CXX", usual)) is not None
-
-
-CASES: dict[str, Callable[[int], list[Row]]] = {
-    "a": against_plain,
-    "b": against_steps,
-    "c": data_path,
-    "d": compiled,
-    "e": batch_sizes,
-    "f": data_sizes,
-    "g": share_of_gpu,
-    "h": against_forward,
-}

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from course_utils.data.flowers102 import load_flowers102
 from torchvision.transforms import v2
 
 from course_utils.checkpoint import build_model
 from course_utils.data.download import DownloadError
 from course_utils.data.flowers import load_flowers
+from course_utils.data.flowers102 import load_flowers102
 from course_utils.data.photo_splits import PhotoSplits, split_by_class
 from course_utils.data.photos import training_transform
 from course_utils.pretrained.backbones import load_backbone

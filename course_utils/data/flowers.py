@@ -68,10 +68,8 @@ def load_flowers(
         except DownloadError as error:
             print(f"{error}\nUsing the built-in sketches, not photos.")
             return _sketches(seed)
-    folder = data_dir / FOLDER
-    parts = [folder / part for part in ("train", "val") if (folder / part).is_dir()]
     return load_photo_folder(
-        parts or [folder],
+        _parts(data_dir / FOLDER),
         classes=FLOWER_CLASSES,
         name="flower photos",
         short_side=short_side,
@@ -79,13 +77,20 @@ def load_flowers(
     )
 
 
+def _parts(folder: Path) -> list[Path]:
+    """Return the folders that hold the class folders."""
+    parts = [folder / part for part in ("train", "val") if (folder / part).is_dir()]
+    return parts or [folder]
+
+
 def prepare_flowers(folder: Path) -> Path:
-    """Return the folder of the unpacked archive in `folder`, made whole if need be.
+    """Return the folder of the photos in `folder`, filled first if a class is missing.
 
     Raises:
         DownloadError: If no mirror delivered it, or it cannot be saved.
     """
-    if not all((folder / FOLDER / name).is_dir() for name in FLOWER_CLASSES):
+    classes = [p / name for p in _parts(folder / FOLDER) for name in FLOWER_CLASSES]
+    if not all(any(path.glob("*.jpg")) for path in classes):
         archive = download(
             "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
         )
@@ -102,7 +107,8 @@ def _sketches(seed: int) -> PhotoSplits:
         pixels, shapes = pack(list(images))
         return {"pixels": pixels, "shapes": shapes, "labels": labels}
 
-    arrays = load_or_make(f"flower-sketches-{sketches.drawing_code_key()}", draw)
+    key = f"flower-sketches-{NUM_SKETCHES}-{sketches.drawing_code_key()}"
+    arrays = load_or_make(key, draw)
     labels = arrays["labels"].astype(np.int64)
     return PhotoSplits(
         name="flowers",

@@ -7,6 +7,7 @@ Number of Classes", 2008.
 from pathlib import Path
 
 import numpy as np
+from torchvision.datasets import Flowers102
 
 from course_utils.data.download import DownloadError, download, extract
 from course_utils.data.photo_splits import PhotoSplits, Split
@@ -61,8 +62,6 @@ def load_flowers102(
             "Flowers-102 has no drawn images, and COURSE_DATA says to use those; name "
             "a folder with COURSE_DATA=DIR."
         )
-    from torchvision.datasets import Flowers102  # scipy: half a second
-
     prepare_flowers102(data_dir)
     # With Path for its loader, an entry is a path and a label.
     parts = [list(Flowers102(data_dir, s, loader=Path)) for s in PROTOCOLS[protocol]]

@@ -55,6 +55,8 @@ class Fetch:
     @property
     def size(self) -> str:
         """Return the file's size, for messages."""
+        if self.size_bytes < MIB:
+            return f"{self.size_bytes / 1024:.1f} KiB"
         return f"{self.size_bytes / MIB:.0f} MiB"
 
     @property

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from course_utils.checkpoint import load_checkpoint
+from course_utils.data.photo_splits import PhotoSplits
 from course_utils.prediction.errors import ImageError
 from course_utils.prediction.folder import FolderPredictions, FolderRow, predict_folder
 from course_utils.prediction.predict import predict
 from course_utils.prediction.predictor import Predictor, load_predictor
 from course_utils.prediction.sources import source_name
 from course_utils.pretrained import PRETRAINED
-from course_utils.session import project_root
+from course_utils.session import Session, project_root
 
 
 def predict_all(
@@ -78,11 +80,51 @@ def _folder(predictor: Predictor, source: str) -> list[FolderRow]:
     ]
 
 
-def own_or_shipped() -> str | Path:
-    """Return the reader's own checkpoint of lesson 06, else weights that ship."""
-    runs = os.environ.get("COURSE_RUNS", "").strip()
-    folder = Path(runs).expanduser() if runs else project_root() / "runs"
-    own = folder / "06_transfer_learning" / "best.pt"
+def own_or_shipped(runs_dir: Path | None = None) -> str | Path:
+    """Return the reader's own checkpoint of lesson 06, else the name of one that ships.
+
+    Args:
+        runs_dir: Where the reader's checkpoints are; default COURSE_RUNS, else
+            ``runs/``.
+    """
+    if runs_dir is None:
+        runs = os.environ.get("COURSE_RUNS", "").strip()
+        runs_dir = Path(runs).expanduser() if runs else project_root() / "runs"
+    own = runs_dir / "06_transfer_learning" / "best.pt"
     if own.is_file():
         return own
     return "flowers" if "flowers" in PRETRAINED else "cifar10"
+
+
+def own_or_shipped_for(session: Session, splits: PhotoSplits) -> str | Path:
+    """Return the weights for the flowers in use: the reader's own, else what ships.
+
+    Prints which. The reader's are passed over if they were trained on other data, for
+    example on sketches where there are photos now.
+
+    Args:
+        session: Says where the reader's checkpoints are.
+        splits: The data in use.
+
+    Returns:
+        A path or a name, as `load_predictor` takes it.
+
+    Raises:
+        CheckpointError: If the reader's file is damaged.
+
+    Taught in: lesson 07, first cells.
+    """
+    own = own_or_shipped(session.runs_dir)
+    if isinstance(own, Path):
+        shown = f"{own.parent.parent.name}/{own.parent.name}/{own.name}"
+        checkpoint = load_checkpoint(own)
+        theirs = checkpoint.get("data") or {}
+        same = theirs.get("source") == splits.source
+        if same and list(theirs.get("classes", ())) == list(splits.classes):
+            accuracy = checkpoint["val_accuracy"]
+            print(f"network  your own, {shown} (validation accuracy {accuracy:.1%})")
+            return own
+        print(f"network  not {shown}, which was trained on other data, but:")
+    name = "flowers" if splits.is_photos else "flower-sketches"
+    print(f"network  the pretrained {name!r} that ships with the course")
+    return name

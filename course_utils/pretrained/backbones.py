@@ -57,7 +57,7 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
         data_dir: Where ImageNet weights are looked for, in ``imagenet/``, and put.
 
     Raises:
-        ValueError: If there is no such network.
+        ValueError: If there is no such network, or the file holds another's weights.
         DownloadError: If ImageNet weights are neither there nor to be had.
 
     Taught in: lesson 06, "A trained network to start from".
@@ -79,7 +79,15 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
     from torchvision.models import get_model_weights
 
     model = getattr(models, name)()
-    model.load_state_dict(imagenet_weights(name, data_dir))
+    try:
+        model.load_state_dict(imagenet_weights(name, data_dir))
+    except (RuntimeError, TypeError) as error:
+        if isinstance(error, DownloadError):
+            raise
+        raise ValueError(
+            f"The file for {name} holds the weights of another network "
+            f"({str(error).splitlines()[-1].strip()}); delete it and fetch it again."
+        ) from error
     transform = get_model_weights(name).IMAGENET1K_V1.transforms()
     return Backbone(
         model.eval(),
@@ -116,7 +124,11 @@ def imagenet_weights(name: str, data_dir: Path | None = None) -> dict[str, Tenso
     print(f"Downloading the {what}")
     try:
         return torch.hub.load_state_dict_from_url(
-            weights.url, str(folders[0]), map_location="cpu", check_hash=True
+            weights.url,
+            str(folders[0]),
+            map_location="cpu",
+            check_hash=True,
+            weights_only=True,
         )
     except (URLError, OSError, RuntimeError) as error:  # RuntimeError: a wrong hash
         reason = getattr(error, "reason", None) or error
