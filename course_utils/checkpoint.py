@@ -65,7 +65,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         EOFError,
         OSError,
         ValueError,
-        KeyError,
+        LookupError,
         pickle.UnpicklingError,
         zipfile.BadZipFile,
     ) as error:

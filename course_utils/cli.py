@@ -12,6 +12,9 @@ from course_utils.data.download import DownloadError, forget_failures
 # Each set: its size, and the function that fetches it or finds it whole.
 SETS = {
     "cifar10": ("163 MiB", "course_utils.data.cifar10:prepare_cifar10"),
+    "flowers": ("218 MiB", "course_utils.data.flowers:prepare_flowers"),
+    "flowers102": ("329 MiB", "course_utils.data.flowers102:prepare_flowers102"),
+    "resnet34": ("83 MiB", "course_utils.pretrained.backbones:prepare_resnet34"),
 }
 
 

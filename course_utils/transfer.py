@@ -27,16 +27,21 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
 
     Taught in: lesson 06, "Two ways to swap the head".
     """
-    old = getattr(model, "fc", None)
-    if not isinstance(old, nn.Linear):
-        raise ValueError(
-            f"{type(model).__name__} has no linear layer fc; give a network that ends "
-            "in its classifier."
-        )
+    old = _head(model)
     model.fc = nn.Linear(old.in_features, num_classes).to(old.weight)
     if hasattr(model, "architecture"):
         model.architecture = model.architecture | {"num_classes": num_classes}
     return model
+
+
+def _head(model: nn.Module) -> nn.Linear:
+    head = getattr(model, "fc", None)
+    if not isinstance(head, nn.Linear):
+        raise ValueError(
+            f"{type(model).__name__} has no linear layer fc; give a network that ends "
+            "in its classifier."
+        )
+    return head
 
 
 def load_without_head(model: nn.Module, state_dict: Mapping[str, Tensor]) -> HeadReport:
@@ -74,11 +79,15 @@ def load_without_head(model: nn.Module, state_dict: Mapping[str, Tensor]) -> Hea
 def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
     """Return the classifier's parameters, after freezing all others.
 
+    Raises:
+        ValueError: If the network has no linear layer `fc`.
+
     Taught in: lesson 06, "Frozen".
     """
+    head = _head(model)
     model.requires_grad_(False)
-    model.fc.requires_grad_(True)
-    return list(model.fc.parameters())
+    head.requires_grad_(True)
+    return list(head.parameters())
 
 
 def rates_by_depth(
@@ -94,21 +103,31 @@ def rates_by_depth(
         lr: Learning rate of the classifier.
         factor: Between 0 and 1.
 
+    Returns:
+        One group a stage, the first layer's first; without frozen parameters.
+
+    Raises:
+        ValueError: If `factor` is not above 0 and at most 1, or the network has other
+            parts than a ResNet.
+
     Source: Howard and Ruder 2018 (arXiv 1801.06146), section 3.2.
     Taught in: lesson 06, "Smaller steps for early layers".
     """
     if not 0 < factor <= 1:
         raise ValueError(f"factor is {factor}; give a number above 0 and at most 1.")
+    stages: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        part = name.split(".")[0]
+        if part not in STAGES:
+            raise ValueError(
+                f"{type(model).__name__} has the parameter {name!r}, which is in none "
+                f"of the parts {', '.join(STAGES)}; give a ResNet."
+            )
+        stage = "conv1" if part == "bn1" else part  # the stem is one stage
+        stages.setdefault(stage, []).append(parameter)
     groups = []
-    parts = {name: part for name, part in model.named_children() if name in STAGES}
-    stages: list[list[nn.Module]] = []
-    for name, part in parts.items():
-        if name == "bn1":  # belongs to the stem's convolution
-            stages[-1].append(part)
-        else:
-            stages.append([part])
-    for distance, stage in enumerate(reversed(stages)):
-        parameters = [p for part in stage for p in part.parameters() if p.requires_grad]
-        if parameters:
-            groups.append({"params": parameters, "lr": lr * factor**distance})
+    for distance, parameters in enumerate(reversed(stages.values())):
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        if trained:
+            groups.append({"params": trained, "lr": lr * factor**distance})
     return groups[::-1]

@@ -1446,9 +1446,10 @@ display(Markdown(results_table(load_results("03_cifar10_training"), expected, mi
 # ## 15 · Weights that ship
 #
 # Some questions need a trained network, not a night of training. Four small ones for
-# these classes come with the course: ResNet-20 and its twin without shortcuts, for photos (`"cifar10"`,
-# `"cifar10-plain"`) and for sketches (`"sketches"`, `"sketches-plain"`). Beside each
-# file lies a card that says what it was trained on, how, and what it is not for.
+# these classes come with the course: ResNet-20 and its twin without shortcuts, for
+# photos (`"cifar10"`, `"cifar10-plain"`) and for sketches (`"sketches"`,
+# `"sketches-plain"`). Beside each file lies a card that says what it was trained on,
+# how, and what it is not for.
 #
 # A number on a card is a claim. Test the two that fit your data, on the test images.
 # That breaks no rule of section 13: nothing is chosen by it.

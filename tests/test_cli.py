@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import pkgutil
 import re
 import signal
 import subprocess
@@ -19,10 +20,12 @@ from image_server import PhotoHost, file_of
 from image_server import sends as sends_photo
 from PIL import Image
 from torchvision.datasets import CIFAR10
+from torchvision.models import ResNet34_Weights
 
+from course_utils import cli
 from course_utils.checkpoint import describe, load_checkpoint, save_checkpoint
 from course_utils.cli import main
-from course_utils.data import cifar10
+from course_utils.data import cifar10, flowers, flowers102
 from course_utils.models import cifar_resnet
 from course_utils.prediction import command
 from course_utils.pretrained import pretrained_path
@@ -58,6 +61,7 @@ def mirror(tmp_path, monkeypatch):
         monkeypatch.setattr(cifar10, "URLS", [running[-1].url])
         return running[-1]
 
+    monkeypatch.setattr(cli, "SETS", {"cifar10": cli.SETS["cifar10"]})
     monkeypatch.setattr(cifar10, "SIZE_BYTES", len(ARCHIVE))
     monkeypatch.setattr(cifar10, "MD5", MD5)
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", BATCH_MD5]])
@@ -137,7 +141,7 @@ def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
         "from course_utils.data import cifar10\n"
         f"cifar10.URLS, cifar10.MD5 = [{server.url!r}], {MD5!r}\n"
         f"cifar10.SIZE_BYTES = {len(ARCHIVE)}\n"
-        f"sys.exit(cli.main(['prepare', {str(room)!r}]))"
+        f"sys.exit(cli.main(['prepare', 'cifar10', {str(room)!r}]))"
     )
     command = [sys.executable, "-c", code]
     child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
@@ -165,6 +169,48 @@ def test_runs_as_a_module():
     )
     assert done.returncode == 0
     assert "cifar10 (163 MiB)" in done.stdout
+
+
+def test_every_set_has_its_size_and_its_function():
+    mib = {
+        "cifar10": cifar10.SIZE_BYTES / 2**20,
+        "flowers": flowers.SIZE_BYTES / 2**20,
+        "flowers102": sum(size for size, _ in flowers102.FILES.values()) / 2**20,
+        "resnet34": ResNet34_Weights.IMAGENET1K_V1.meta["_file_size"],
+    }
+    sizes = {name: size for name, (size, _) in cli.SETS.items()}
+    assert sizes == {name: f"{size:.0f} MiB" for name, size in mib.items()}
+    for _, function in cli.SETS.values():
+        assert callable(pkgutil.resolve_name(function))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("flowers", "flower photos is not in"),
+        ("flowers102", "Flowers-102's 102flowers.tgz is not in"),
+        ("resnet34", "The ImageNet weights of resnet34 (83 MiB) are not in"),
+    ],
+)
+def test_offline_each_set_is_refused_in_one_sentence(
+    name, file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    assert main(["prepare", name, str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(file)
+    assert "COURSE_OFFLINE" in error
+    assert error.count("\n") == 1
+
+
+def test_resnet34_is_ready_where_lessons_look(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    path = tmp_path / "imagenet" / "resnet34-b627a593.pth"
+    path.parent.mkdir()
+    torch.save({}, path)
+    assert main(["prepare", "resnet34", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out == f"resnet34 is ready in {path}; use it with COURSE_DATA={tmp_path}\n"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from recording import RESULTS, refuse_unfinished
 from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
@@ -34,7 +35,6 @@ from course_utils.session import Session, seed_everything, start
 from course_utils.training import evaluate, train
 from course_utils.transfer import rates_by_depth, replace_head
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 WAYS = ("scratch", "frozen", "finetuned", "by-depth")
 PER_CLASS = (10, 30, 100, None)
 BATCH_SIZE = 32
@@ -72,6 +72,7 @@ def train_network(
         save_path=folder,
         resume=True,
     )
+    refuse_unfinished(history, epochs)
     return model, history
 
 
@@ -99,6 +100,7 @@ def train_head(
         optimizer=torch.optim.Adam(head.parameters(), HEAD_LR),
         progress=False,
     )
+    refuse_unfinished(history, epochs)
     return head, history, batches[2], features_s
 
 

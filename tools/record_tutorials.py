@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from recording import RESULTS, refuse_unfinished
 from torchvision.transforms import v2
 
 from course_utils.checkpoint import build_model
@@ -30,7 +31,6 @@ from course_utils.session import Session, seed_everything, start
 from course_utils.training import evaluate, train
 from course_utils.transfer import replace_head
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 BACKBONE = "resnet34"
 
 
@@ -118,6 +118,7 @@ def record(recipe: Recipe, seed: int, session: Session) -> Path:
         save_path=folder,
         resume=True,
     )
+    refuse_unfinished(history, recipe.epochs)
     result = {
         **dataclasses.asdict(recipe),
         "backbone": BACKBONE,

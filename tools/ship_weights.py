@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from recording import RESULTS
 
 from course_utils.checkpoint import (
     load_checkpoint,
@@ -30,7 +31,6 @@ from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
 from course_utils.training import evaluate
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 ABOUT = {
     "CIFAR-10 photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were "
     "stored again as JPEG; accuracies on the original, lossless images were not "

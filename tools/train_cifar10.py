@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from recording import RESULTS, refuse_unfinished
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -29,7 +30,6 @@ from course_utils.results import save_result
 from course_utils.session import start
 from course_utils.training import evaluate, train
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
 BATCH_SIZE = 128
 
@@ -74,6 +74,7 @@ def run(options: argparse.Namespace) -> Path:
         save_path=folder,
         resume=True,
     )
+    refuse_unfinished(history, options.epochs)
     test = evaluate(model, loaders.test)
     result = {
         "network": options.network,

@@ -70,7 +70,7 @@ def run(epochs: int, image_size: int, seed: int) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)

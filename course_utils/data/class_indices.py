@@ -1,4 +1,4 @@
-"""`class_indices.json`: the names behind a network's outputs, as tutorials keep them."""
+"""`class_indices.json`: the names of a network's outputs, as tutorials keep them."""
 
 import json
 from collections.abc import Sequence

@@ -114,4 +114,4 @@ def read_photo(path: Path, short_side: int) -> np.ndarray:
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.array(image)  # a copy: PyTorch warns of arrays that are read-only

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
+import shutil
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from course_utils import models
 from course_utils.checkpoint import load_checkpoint
 from course_utils.data.download import DownloadError, downloads_allowed
+from course_utils.files import write_atomically
 from course_utils.pretrained import load_pretrained, pretrained_path
 
 IMAGENET = (
@@ -79,11 +80,10 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
     from torchvision.models import get_model_weights
 
     model = getattr(models, name)()
+    weights = imagenet_weights(name, data_dir)
     try:
-        model.load_state_dict(imagenet_weights(name, data_dir))
+        model.load_state_dict(weights)
     except (RuntimeError, TypeError) as error:
-        if isinstance(error, DownloadError):
-            raise
         raise ValueError(
             f"The file for {name} holds the weights of another network "
             f"({str(error).splitlines()[-1].strip()}); delete it and fetch it again."
@@ -106,6 +106,25 @@ def imagenet_weights(name: str, data_dir: Path | None = None) -> dict[str, Tenso
     Raises:
         DownloadError: If they are neither there nor to be had, or are damaged.
     """
+    return _read(_weights_file(name, data_dir))
+
+
+def prepare_resnet34(folder: Path) -> Path:
+    """Return the file with ResNet-34's ImageNet weights in `folder`, put there first.
+
+    Raises:
+        DownloadError: If they are neither there nor to be had, or are damaged.
+    """
+    found = _weights_file("resnet34", folder)
+    _read(found)
+    target = folder / FOLDER / found.name
+    if found != target:
+        write_atomically(target, lambda temporary: shutil.copyfile(found, temporary))
+    return target
+
+
+def _weights_file(name: str, data_dir: Path | None) -> Path:
+    """Return where the weights lie, after fetching them if need be."""
     from torchvision.models import get_model_weights
 
     weights = get_model_weights(name).IMAGENET1K_V1
@@ -114,34 +133,32 @@ def imagenet_weights(name: str, data_dir: Path | None = None) -> dict[str, Tenso
     folders = [cache] if data_dir is None else [data_dir / FOLDER, cache]
     for folder in folders:
         if (folder / file).is_file():
-            return _read(folder / file)
+            return folder / file
+    path = folders[0] / file
     what = f"ImageNet weights of {name} ({weights.meta['_file_size']:.0f} MiB)"
     if not downloads_allowed():
         raise DownloadError(
-            f"The {what} are not in {folders[0]}, and COURSE_OFFLINE forbids their "
+            f"The {what} are not in {path.parent}, and COURSE_OFFLINE forbids their "
             f"download: put {file} there, or start from the course's own weights."
         )
     print(f"Downloading the {what}")
+    checksum = path.stem.rsplit("-", 1)[1]  # of SHA-256, its first digits
     try:
-        return torch.hub.load_state_dict_from_url(
-            weights.url,
-            str(folders[0]),
-            map_location="cpu",
-            check_hash=True,
-            weights_only=True,
-        )
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: a wrong hash
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(weights.url, str(path), checksum)
+    except (HTTPException, OSError, RuntimeError) as error:  # Runtime: wrong checksum
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
             f"The {what} could not be downloaded ({reason}): put {file} into "
-            f"{folders[0]}, or start from the course's own weights."
+            f"{path.parent}, or start from the course's own weights."
         ) from error
+    return path
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what is no pickle makes it raise nearly anything
         raise DownloadError(
             f"{path} is damaged: delete it and fetch it again."
         ) from error

@@ -1,0 +1,190 @@
+"""Checks of the exercises of lesson 07."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from course_utils.checks.reporting import Wrong, exercise
+
+
+@exercise(hint="topk gives values and indices; the names' keys are strings.")
+def top_names(
+    answer: Callable[[Tensor, dict[str, str], int], list[tuple[str, float]]],
+) -> str:
+    """Return a sentence if `answer` finds the most probable names by their keys."""
+    names = {str(index): f"class {index}" for index in range(12)}
+    in_order_of_text = {key: names[key] for key in sorted(names)}  # 0, 1, 10, 11, 2 …
+    chosen = [(11, 0.4), (2, 0.3), (7, 0.2), (0, 0.06)]
+    probabilities = torch.full((12,), 0.005)
+    for index, value in chosen:
+        probabilities[index] = value
+    try:
+        found = answer(probabilities, in_order_of_text, 3)
+    except KeyError as error:
+        raise Wrong(
+            f"There is no key {error}. Hint: JSON's keys are strings, '2' and not 2."
+        ) from error
+    if found is None:
+        raise Wrong("The function returns nothing. Hint: return a list of pairs.")
+    if not isinstance(found, list) or any(
+        not isinstance(pair, tuple | list) or len(pair) != 2 for pair in found
+    ):
+        raise Wrong(f"It gives {found!r}. Hint: a list of pairs (name, probability).")
+    if len(found) != 3:
+        raise Wrong(f"With k = 3 it gives {len(found)} names. Hint: only the best k.")
+    words = [name for name, _ in found]
+    right = [names[str(index)] for index, _ in chosen[:3]]
+    if words == [list(in_order_of_text.values())[index] for index, _ in chosen[:3]]:
+        raise Wrong(
+            "The names were taken by their place in the file. Hint: look them up by "
+            "key; '10' may come before '2'."
+        )
+    if words == right[::-1]:
+        raise Wrong("The best is last. Hint: the highest probability first.")
+    if words != right:
+        raise Wrong(
+            f"It names {', '.join(map(str, words))}. Hint: which indices have the "
+            "highest probabilities?"
+        )
+    if any(
+        abs(float(p) - value) > 1e-4
+        for (_, p), (_, value) in zip(found, chosen[:3], strict=True)
+    ):
+        raise Wrong(
+            "The names are right, the numbers beside them are not. Hint: the "
+            "probabilities as they were given; they need no softmax."
+        )
+    return "The right names, whatever the order of the file."
+
+
+@exercise(hint="-logits.logsumexp(1) is the energy; quantile(keep) of validation's.")
+def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
+    """Return a sentence if `answer` refuses what lies above validation's threshold."""
+    generator = torch.Generator().manual_seed(3)
+    val = 3 + 2 * torch.randn(200, 5, dtype=torch.float64, generator=generator)
+    other = 1 + 2 * torch.randn(80, 5, dtype=torch.float64, generator=generator)
+    other[:20] += 6  # some that are surely known
+
+    def refused(threshold: Tensor, scores: Tensor) -> Tensor:
+        return scores > threshold
+
+    energy, val_energy = -other.logsumexp(1), -val.logsumexp(1)
+    keep = 0.9
+    found = answer(val, other, keep)
+    if found is None:
+        raise Wrong("The function returns nothing. Hint: return one bool a row.")
+    if not isinstance(found, Tensor) or found.shape != (80,):
+        shape = tuple(getattr(found, "shape", ()))
+        raise Wrong(f"For 80 rows of logits it gives shape {shape}. Hint: one a row.")
+    right = refused(val_energy.quantile(keep), energy)
+    found = found.bool()
+    unsure = [1 - scores.softmax(1).max(1).values for scores in (other, val)]
+    mistakes = {
+        "These are the answered ones. Hint: True stands for refused.": ~right,
+        "The threshold keeps a share of 1 - keep. Hint: the quantile at keep lies "
+        "above that share of validation's energies.": refused(
+            val_energy.quantile(1 - keep), energy
+        ),
+        "The sign is missing: known images were refused. Hint: the energy is minus "
+        "the logsumexp.": refused((-val_energy).quantile(keep), -energy),
+        "The threshold comes from the logits that are to be judged. Hint: it is "
+        "chosen on validation.": refused(energy.quantile(keep), energy),
+        "This is the confidence, not the energy. Hint: no softmax here; how high all "
+        "the logits are counts, too.": refused(unsure[1].quantile(keep), unsure[0]),
+    }
+    if not torch.equal(found, right):
+        for sentence, mistake in mistakes.items():
+            if torch.equal(found, mistake):
+                raise Wrong(sentence)
+        raise Wrong(
+            f"It refuses {int(found.sum())} of 80, expected {int(right.sum())}. Hint: "
+            "above the threshold is refused."
+        )
+    everything = answer(val, val, 1.0)
+    if everything.bool().any():
+        raise Wrong(
+            f"With keep = 1 it refuses {int(everything.sum())} of validation's own "
+            "images. Hint: refused lies above the threshold, not on it."
+        )
+    return "Chosen on validation, and known images are answered."
+
+
+@exercise(hint="images.flip(3) is the mirror image; softmax each, then the mean.")
+def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
+    """Return a sentence if `answer` is the mean of two views' probabilities."""
+    model, images = _lopsided(), _images()
+    with torch.no_grad():
+        model.eval()
+        views = {
+            "none": model(images),
+            "mirror": model(images.flip(3)),
+            "upside down": model(images.flip(2)),
+        }
+        model.train()
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    found = answer(model, images)
+    if found is None:
+        raise Wrong("The function returns nothing. Hint: return the probabilities.")
+    if any(not torch.equal(state[key], now) for key, now in model.state_dict().items()):
+        raise Wrong(
+            "The network's statistics have changed: it ran in train(). Hint: eval() "
+            "before the first view."
+        )
+    if not model.training:
+        raise Wrong(
+            "The network was in train() and is in eval() now. Hint: keep "
+            "model.training, and restore it."
+        )
+    if found.requires_grad:
+        raise Wrong("The result carries a gradient. Hint: torch.no_grad().")
+    once = {name: logits.softmax(1) for name, logits in views.items()}
+    right = (once["none"] + once["mirror"]) / 2
+    mean_logits = (views["none"] + views["mirror"]) / 2
+    mistakes = {
+        "These are the logits' means, not probabilities. Hint: softmax.": mean_logits,
+        "The mean was taken of the logits. Hint: softmax each view first.": (
+            mean_logits.softmax(1)
+        ),
+        "These are sums of two probabilities. Hint: the mean of two.": 2 * right,
+        "The second view is upside down. Hint: left and right are the last axis.": (
+            (once["none"] + once["upside down"]) / 2
+        ),
+        "Only one view counts. Hint: the mean of both.": once["none"],
+        "Only the mirror image counts. Hint: the mean of both.": once["mirror"],
+        "A softmax was applied to probabilities. Hint: once is enough.": (
+            right.softmax(1)
+        ),
+    }
+    if found.shape == right.shape and torch.allclose(found, right, atol=1e-5):
+        model.eval()
+        answer(model, images)
+        if model.training:
+            raise Wrong(
+                "The network was in eval() and is in train() now. Hint: restore the "
+                "mode that you found."
+            )
+        return "Two views, their mean, and the network as it was."
+    for sentence, mistake in mistakes.items():
+        if found.shape == mistake.shape and torch.allclose(found, mistake, atol=1e-5):
+            raise Wrong(sentence)
+    raise Wrong(
+        f"For 6 images and 4 classes it gives shape {tuple(found.shape)} and other "
+        "values. Hint: (softmax of the one + softmax of the other) / 2."
+    )
+
+
+def _images() -> Tensor:
+    """Return images (6, 3, 8, 8) that no mirror maps onto themselves."""
+    return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(5))
+
+
+def _lopsided() -> nn.Module:
+    """Return a small network with BatchNorm, to which left and right differ."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(5)
+        model = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 4)
+        )
+    model[1].running_mean.fill_(0.5)
+    return model.train()

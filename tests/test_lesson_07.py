@@ -1,0 +1,424 @@
+"""Lesson 07: what it writes out is right, its host plays along, its checks judge."""
+
+import threading
+import warnings
+from http.server import ThreadingHTTPServer
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from lesson_code import definitions
+from PIL import Image
+
+from course_utils.checkpoint import save_checkpoint
+from course_utils.checks import lesson_07 as check
+from course_utils.data.photo_splits import PhotoSplits, Split
+from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
+from course_utils.models import cifar_resnet
+from course_utils.prediction import Limits, WebError, fetch_image_bytes, load_image
+from course_utils.prediction.command import own_or_shipped_for
+from course_utils.session import Session
+
+NAME = "07_prediction"
+LESSON = definitions(NAME)
+STUBS = definitions(NAME, skip=("solution",))
+MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+
+
+@pytest.fixture
+def images():
+    """Some photos, uint8 (3, H, W), that are not square."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (35, 3, 24, 30), np.uint8)
+    return list(torch.from_numpy(pixels))
+
+
+@pytest.fixture
+def lesson(monkeypatch):
+    """What the lesson's functions find in the notebook."""
+    torch.manual_seed(0)
+    model = cifar_resnet(8).eval()
+    for name, value in {
+        "session": SimpleNamespace(device=torch.device("cpu")),
+        "predictor": SimpleNamespace(
+            model=model, transform=evaluation_transform(16, MEAN, STD)
+        ),
+        "data": {"mean": MEAN, "std": STD},
+        "size": 16,
+        "resize": 18,
+        "rng": np.random.default_rng(0),
+    }.items():
+        monkeypatch.setitem(LESSON, name, value)
+    return LESSON
+
+
+def test_logits_do_not_depend_on_the_batch(lesson, images, one_thread):
+    model, transform = lesson["predictor"].model, lesson["predictor"].transform
+    with torch.no_grad():
+        alone = torch.cat([model(transform(one)[None]) for one in images])
+    assert torch.allclose(lesson["logits_of"](images), alone.double(), atol=1e-5)
+    untouched = lesson["logits_of"](images, lambda one: one / 255.0)
+    assert untouched.shape == (35, 10)
+    assert not torch.allclose(untouched, alone.double(), atol=1e-2)
+
+
+def test_the_right_transform_is_the_packages(lesson, images):
+    ours = lesson["wrong"]()(images[0])
+    assert torch.equal(ours, evaluation_transform(16, MEAN, STD, 18)(images[0]))
+    assert lesson["wrong"](last=[])(images[0]).min() >= 0
+    assert lesson["wrong"](scale=False, last=[])(images[0]).max() > 1
+
+
+def test_scores_of_strangeness():
+    logits = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, -1.0], [103.0, 100.0, 99.0]])
+    scores = LESSON["strangeness"](logits.double())
+    e = np.exp([3.0, 0.0, -1.0])
+    p = e / e.sum()
+    assert scores["confidence"].numpy() == pytest.approx([2 / 3, *[1 - p[0]] * 2])
+    entropy = -(p * np.log(p)).sum()
+    assert scores["entropy"].numpy() == pytest.approx([np.log(3), entropy, entropy])
+    energy = -np.log(e.sum())  # moves with all logits; the others do not
+    assert scores["energy"].numpy() == pytest.approx([-np.log(3), energy, energy - 100])
+
+
+def test_a_certain_answer_has_no_entropy():
+    scores = LESSON["strangeness"](torch.tensor([[1000.0, 0.0]], dtype=torch.float64))
+    assert scores["entropy"].item() == pytest.approx(0, abs=1e-9)
+
+
+def test_parts_of_a_photo_are_squares_inside_it(lesson, tmp_path):
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[..., 0], pixels[..., 1] = np.mgrid[:40, :60]
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    parts = lesson["parts_of"](tmp_path / "photo.png", number=20)
+    corners = set()
+    for part in parts:
+        _, high, wide = part.shape
+        assert high == wide
+        assert 16 <= high <= 40
+        top, left = part[:2, 0, 0].tolist()
+        assert part[0, -1, 0] == top + high - 1  # neither scaled nor wrapped
+        assert part[1, 0, -1] == left + high - 1
+        corners.add((top, left, high))
+    assert len(corners) > 15
+
+
+def test_stored_is_a_file():
+    picture = Image.new("RGB", (5, 4), (10, 20, 30))
+    assert load_image(LESSON["stored"](picture)).getpixel((4, 3)) == (10, 20, 30)
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ("1 + 1", "works"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("warn('Old. Use the new.')", "warns: Old"),
+        ("warn('x' * 200)", f"warns: {'x' * 82}…"),
+        ("missing(home)", "NameError: name 'missing' is not defined"),
+        ("open(f'{home}/none.pt')", "No such file or directory: 'none.pt'"),
+    ],
+)
+def test_what_a_call_does_today(call, expected, monkeypatch, tmp_path):
+    monkeypatch.setitem(LESSON, "names", {"warn": warnings.warn, "home": tmp_path})
+    monkeypatch.setitem(LESSON, "home", tmp_path)
+    monkeypatch.setitem(LESSON, "folder", tmp_path / "photos")
+    assert LESSON["outcome"](call).endswith(expected)
+
+
+@pytest.fixture
+def host(monkeypatch):
+    """The lesson's web server, running; its address."""
+    monkeypatch.setitem(LESSON, "whole", b"a photo")
+    monkeypatch.setattr(LESSON["Host"], "asked", [])
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), LESSON["Host"])
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("photo", b"a photo"),
+        ("moved", b"a photo"),
+        ("busy", b"a photo"),
+        ("page", b"<html>Please log in</html>"),
+    ],
+)
+def test_the_host_sends(host, name, found):
+    assert fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing", "was not found"),
+        ("anything", "was not found"),
+        ("circle", "redirected more than"),
+        ("endless", "is larger than"),
+        ("slow", "is too slow"),
+    ],
+)
+def test_the_host_plays_bad_ones(host, name, sentence):
+    limits = Limits(total_s=0.3 if name == "slow" else 60, max_bytes=100_000)
+    with pytest.raises(WebError, match=sentence):
+        fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True, limits=limits)
+
+
+def flowers(source="built-in sketches"):
+    """Return a data set of two classes and no use."""
+    pixels, shapes = pack([np.zeros((4, 4, 3), np.uint8)])
+    one = np.zeros(1, np.int64)
+    return PhotoSplits(
+        "flowers",
+        source,
+        source != "built-in sketches",
+        ("daisy", "roses"),
+        PackedPhotos(pixels, shapes),
+        one,
+        Split(one, one, one),
+    )
+
+
+def session_at(folder):
+    return Session(0, torch.device("cpu"), "quick", None, folder)
+
+
+def trained_on(splits, folder):
+    """Write a checkpoint as lesson 06 leaves it, trained on `splits`."""
+    path = folder / "06_transfer_learning" / "best.pt"
+    info = splits.info(64, MEAN, STD)
+    save_checkpoint(path, {"model": {}, "data": info, "val_accuracy": 0.75})
+    return path
+
+
+def test_the_readers_network_is_taken_where_it_fits(tmp_path, capsys):
+    own = trained_on(flowers(), tmp_path)
+    assert own_or_shipped_for(session_at(tmp_path), flowers()) == own
+    output = capsys.readouterr().out
+    assert "your own" in output
+    assert "75.0%" in output
+    assert str(tmp_path) not in output  # a notebook shows no path of the machine
+
+
+@pytest.mark.parametrize(
+    ("source", "shipped"),
+    [("built-in sketches", "flower-sketches"), ("photos from folders", "flowers")],
+)
+def test_else_what_ships_for_the_data_in_use(tmp_path, capsys, source, shipped):
+    assert own_or_shipped_for(session_at(tmp_path), flowers(source)) == shipped
+    assert "not " not in capsys.readouterr().out
+    trained_on(flowers("something else"), tmp_path)
+    assert own_or_shipped_for(session_at(tmp_path), flowers(source)) == shipped
+    output = capsys.readouterr().out
+    assert "trained on other data" in output
+    assert repr(shipped) in output
+
+
+def test_a_network_of_other_classes_is_passed_over(tmp_path, capsys):
+    theirs = flowers()
+    object.__setattr__(theirs, "classes", ("daisy", "tulips"))
+    trained_on(theirs, tmp_path)
+    assert own_or_shipped_for(session_at(tmp_path), flowers()) == "flower-sketches"
+    assert "trained on other data" in capsys.readouterr().out
+
+
+def best_last(probabilities, class_indices, k):
+    return LESSON["top_names"](probabilities, class_indices, k)[::-1]
+
+
+def keys_as_numbers(probabilities, class_indices, k):
+    values, indices = probabilities.topk(k)
+    return [(class_indices[i.item()], v.item()) for v, i in zip(values, indices)]  # noqa: B905
+
+
+def by_place(probabilities, class_indices, k):
+    names = list(class_indices.values())
+    values, indices = probabilities.topk(k)
+    return [(names[i], v.item()) for v, i in zip(values, indices)]  # noqa: B905
+
+
+def all_of_them(probabilities, class_indices, k):
+    return LESSON["top_names"](probabilities, class_indices, len(class_indices))
+
+
+def least_probable(probabilities, class_indices, k):
+    values, indices = probabilities.topk(k, largest=False)
+    pairs = zip(indices.tolist(), values.tolist(), strict=True)
+    return [(class_indices[str(i)], v) for i, v in pairs]
+
+
+def softmax_again(probabilities, class_indices, k):
+    return LESSON["top_names"](probabilities.softmax(0), class_indices, k)
+
+
+def names_alone(probabilities, class_indices, k):
+    return [name for name, _ in LESSON["top_names"](probabilities, class_indices, k)]
+
+
+def energy_of(logits):
+    return -logits.logsumexp(1)
+
+
+def answered(val_logits, logits, keep):
+    return ~LESSON["refused_by_energy"](val_logits, logits, keep)
+
+
+def other_end(val_logits, logits, keep):
+    return energy_of(logits) > energy_of(val_logits).quantile(1 - keep)
+
+
+def without_the_sign(val_logits, logits, keep):
+    return logits.logsumexp(1) > val_logits.logsumexp(1).quantile(keep)
+
+
+def on_the_others(val_logits, logits, keep):
+    return energy_of(logits) > energy_of(logits).quantile(keep)
+
+
+def by_confidence(val_logits, logits, keep):
+    unsure = [1 - z.softmax(1).max(1).values for z in (val_logits, logits)]
+    return unsure[1] > unsure[0].quantile(keep)
+
+
+def at_the_threshold_too(val_logits, logits, keep):
+    return energy_of(logits) >= energy_of(val_logits).quantile(keep)
+
+
+def always_at_95(val_logits, logits, keep):
+    return LESSON["refused_by_energy"](val_logits, logits, 0.95)
+
+
+def one_for_all(val_logits, logits, keep):
+    return LESSON["refused_by_energy"](val_logits, logits, keep).any()
+
+
+def two_views(model, images, *, axis=3, eval_first=True, restore=True):
+    was_training = model.training
+    if eval_first:
+        model.eval()
+    with torch.no_grad():
+        views = [model(images).softmax(1), model(images.flip(axis)).softmax(1)]
+    if restore:
+        model.train(was_training)
+    return views
+
+
+def in_train_mode(model, images):
+    return sum(two_views(model, images, eval_first=False)) / 2
+
+
+def left_in_eval(model, images):
+    return sum(two_views(model, images, restore=False)) / 2
+
+
+def always_back_to_train(model, images):
+    found = sum(two_views(model, images)) / 2
+    model.train()
+    return found
+
+
+def upside_down(model, images):
+    return sum(two_views(model, images, axis=2)) / 2
+
+
+def summed(model, images):
+    return sum(two_views(model, images))
+
+
+def mirror_alone(model, images):
+    return two_views(model, images)[1]
+
+
+def twice(model, images):
+    return (sum(two_views(model, images)) / 2).softmax(1)
+
+
+def mean_of_logits(model, images):
+    model.eval()
+    with torch.no_grad():
+        logits = (model(images) + model(images.flip(3))) / 2
+    model.train()
+    return logits.softmax(1)
+
+
+def no_softmax(model, images):
+    model.eval()
+    with torch.no_grad():
+        logits = (model(images) + model(images.flip(3))) / 2
+    model.train()
+    return logits
+
+
+def with_gradient(model, images):
+    model.eval()
+    found = (model(images).softmax(1) + model(images.flip(3)).softmax(1)) / 2
+    model.train()
+    return found
+
+
+def no_answer(*_):
+    return None
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "hint"),
+    [
+        ("top_names", keys_as_numbers, "'2' and not 2"),
+        ("top_names", by_place, "by their place in the file"),
+        ("top_names", best_last, "highest probability first"),
+        ("top_names", all_of_them, "only the best k"),
+        ("top_names", least_probable, "which indices"),
+        ("top_names", softmax_again, "need no softmax"),
+        ("top_names", names_alone, "list of pairs"),
+        ("top_names", no_answer, "returns nothing"),
+        ("refused_by_energy", answered, "True stands for refused"),
+        ("refused_by_energy", other_end, "share of 1 - keep"),
+        ("refused_by_energy", without_the_sign, "minus the logsumexp"),
+        ("refused_by_energy", on_the_others, "chosen on validation"),
+        ("refused_by_energy", by_confidence, "not the energy"),
+        ("refused_by_energy", at_the_threshold_too, "not on it"),
+        ("refused_by_energy", always_at_95, "expected"),
+        ("refused_by_energy", one_for_all, "one a row"),
+        ("refused_by_energy", no_answer, "returns nothing"),
+        ("mirrored_too", in_train_mode, "it ran in train()"),
+        ("mirrored_too", left_in_eval, "is in eval() now"),
+        ("mirrored_too", always_back_to_train, "is in train() now"),
+        ("mirrored_too", upside_down, "the last axis"),
+        ("mirrored_too", summed, "the mean of two"),
+        ("mirrored_too", mirror_alone, "the mean of both"),
+        ("mirrored_too", twice, "once is enough"),
+        ("mirrored_too", mean_of_logits, "softmax each view first"),
+        ("mirrored_too", no_softmax, "not probabilities"),
+        ("mirrored_too", with_gradient, "torch.no_grad()"),
+        ("mirrored_too", no_answer, "returns nothing"),
+    ],
+)
+def test_checks_refuse_wrong_answers_with_their_hint(exercise, answer, hint, capsys):
+    assert not getattr(check, exercise)(answer)
+    output = capsys.readouterr().out
+    assert hint in output
+    assert len(output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("exercise", ["top_names", "refused_by_energy", "mirrored_too"])
+def test_checks_accept_the_solution_and_wait_for_an_answer(exercise, capsys):
+    assert getattr(check, exercise)(LESSON[exercise])
+    assert capsys.readouterr().out.startswith("✓")
+    assert not getattr(check, exercise)(STUBS[exercise])
+    assert capsys.readouterr().out.startswith("Not solved yet. Hint: ")
+
+
+def test_a_view_of_its_own_mirror_image_changes_nothing():
+    torch.manual_seed(0)
+    model = cifar_resnet(8).eval()
+    images = torch.randn(2, 3, 16, 8)
+    images = torch.cat([images, images.flip(3)], dim=3)  # each its own mirror image
+    with torch.no_grad():
+        once = model(images).softmax(1)
+    assert torch.allclose(LESSON["mirrored_too"](model, images), once, atol=1e-6)
