@@ -82,7 +82,7 @@ def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
     Raises:
         ValueError: If the network has no linear layer `fc`.
 
-    Taught in: lesson 06, "Frozen".
+    Taught in: lesson 06, "A frozen network that moves".
     """
     head = _head(model)
     model.requires_grad_(False)

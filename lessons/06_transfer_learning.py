@@ -25,8 +25,8 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits),
 # [Lesson 04](04_per_class_evaluation.ipynb) (intervals, McNemar).
 #
-# **Reading time** 70 minutes · **run time** quick CPU about RUNTIME (measured on
-# one thread), full GPU not measured
+# **Reading time** 70 minutes · **run time** quick CPU about 70 s, with photos 85 s
+# (measured on one thread), full GPU not measured
 
 # %% tags=["setup"]
 import copy
@@ -77,6 +77,7 @@ if not splits.is_photos:
     print("Sketches are no photos: a program is told a flower and draws it at random.")
     print("Do not compare their accuracies with published ones.")
 shown = splits.few(2, seed=1)
+shown = shown[np.argsort(splits.labels[shown], kind="stable")]
 pictures = [splits.photos[i].permute(1, 2, 0).numpy() for i in shown]
 plotting.show_images(pictures, [classes[k] for k in splits.labels[shown]], columns=5)
 plt.show()
@@ -319,7 +320,8 @@ for device in ("cpu", "cuda"):
 # The usual start is a ResNet trained on ImageNet, 1.28 million photos of 1 000
 # classes. Its weights are a file to be downloaded. The quick profile starts from the
 # small network that ships with this course, and so does the full one where the file
-# cannot be had.
+# cannot be had. (It is looked for in `imagenet/` of your data folder first: copied
+# there, it needs no network.)
 
 # %%
 from course_utils.data.download import DownloadError
@@ -613,6 +615,8 @@ axes[0].axhline(1 / num_classes, color="0.4", lw=1, ls=":", label="guessing")
 axes[0].yaxis.set_major_formatter(PercentFormatter(1))
 axes[0].set(xlabel="epoch", ylabel="validation accuracy")
 axes[1].set(xlabel="epoch", ylabel="validation loss", yscale="log")
+axes[1].yaxis.set_major_formatter("{x:g}")
+axes[1].yaxis.set_minor_formatter("{x:g}")
 for axis in axes:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 axes[0].legend(fontsize="small")
@@ -698,14 +702,12 @@ print(f"{len(study)} recorded runs; mean test accuracy (least to most)")
 display(Markdown(markdown_table(heads, rows)))
 
 # %%
-kind = "photos" if splits.is_photos else "sketches"
-starts = [origin for data, origin in sorted(cases) if data == kind]
-starts = [s for s in starts if any((kind, s, way) in by_case for way in WAYS)]
+starts = [case for case in sorted(cases) if any((*case, w) in by_case for w in WAYS)]
 if starts:
     fig, axes = plt.subplots(
         1, len(starts), figsize=(1.5 + 4.5 * len(starts), 3.2), squeeze=False
     )
-for axis, origin in zip(axes[0] if starts else (), starts, strict=True):
+for axis, (kind, origin) in zip(axes[0] if starts else (), starts, strict=True):
     for number, way in enumerate(WAYS):
         runs = by_case.get((kind, origin, way), {})
         points = sorted(runs.values(), key=lambda cell: cell[0]["train_size"])
@@ -724,7 +726,7 @@ for axis, origin in zip(axes[0] if starts else (), starts, strict=True):
     axis.legend(fontsize="small")
 plt.show()
 if not starts:
-    print(f"No run on {kind} is recorded yet: no figure.")
+    print("No run is recorded yet: no figure.")
 
 # %% [markdown]
 # Each line is a way, each dot the mean over the seeds, the band goes from the least to
@@ -732,7 +734,7 @@ if not starts:
 # are at 10 images a class, and whether they meet at the right end.
 
 # %%
-for origin in starts:
+for kind, origin in starts:
     for count in COUNTS:
         here = {way: by_case.get((kind, origin, way), {}).get(count) for way in WAYS}
         if not all(here.values()):
@@ -743,14 +745,19 @@ for origin in starts:
         }
         best = max(means, key=means.get)
         gap = 100 * (means["finetuned"] - means["scratch"])
-        print(f"{origin}, {count or 'all'} a class: best is {best}; ", end="")
+        print(f"{origin}, {kind}, {count or 'all'} a class: best is {best}; ", end="")
         print(f"finetuned minus scratch {gap:+.1f} points")
-runs = [run for run in study if run["data"].endswith(kind)]
-for machine in sorted({run["hardware"] for run in runs}):
-    minutes = sum(run["minutes"] for run in runs if run["hardware"] == machine)
+for machine in sorted({run["hardware"] for run in study}):
+    minutes = sum(run["minutes"] for run in study if run["hardware"] == machine)
     print(f"measured on: {machine}, {minutes:.0f} minutes in all")
 
 # %% [markdown]
+# Rows that are not measured need ImageNet's weights: `make results-06` measures them
+# where there is a network, best with a GPU. What others found: networks that are
+# better on ImageNet mostly make better starts, though on some sets of fine
+# distinctions a start is worth little (Kornblith et al., 2019); and with much data and
+# enough time, training from scratch can catch up (He et al., 2018, on detection).
+#
 # ## 5 · Views that help, and views that do not
 #
 # Section 2 left two questions. First, squashed or cropped: the fine-tuned network was
@@ -780,7 +787,9 @@ print(f"cropped minus squashed: {lead:+.1f} points, p = {p:.2g}, {verdict}")
 
 # %% [markdown]
 # Whichever is ahead here, the rule is another: prepare photos for evaluation as in
-# training. A network trained on squashed photos may well prefer them.
+# training. A network trained on squashed photos may well prefer them. (From here on,
+# accuracies may differ in the last digit from those of the curves: `train` computes in
+# 16 bits where the processor can, the evaluation here in 32.)
 #
 # Second: is a **vertical flip** or a **rotation by up to 30°** a good augmentation?
 # Train once more with both, and compare on three sets of validation photos: upright,
@@ -858,12 +867,12 @@ moved = [
     for a, b in zip(frozen.parameters(), after[True].parameters(), strict=True)
 ]
 print(f"parameters that moved: {sum(moved)} of {len(moved)}")
+print("mode     largest drift   validation accuracy")
 for mode, model in after.items():
-    now = evaluate(model, loaders.val).accuracy
+    now, most = evaluate(model, loaders.val).accuracy, max(drift(frozen, model))
     print(
-        f"{'train()' if mode else 'eval()':7}: drift {max(drift(frozen, model)):.3f}, "
+        f"{'train()' if mode else 'eval()':7} {most:14.3f}   {before:.1%} → {now:.1%}"
     )
-    print(f"         validation accuracy {before:.1%} → {now:.1%}")
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.8))
@@ -1234,7 +1243,8 @@ from course_utils.results import hardware_name
 from course_utils.session import project_root
 
 published = json.loads((project_root() / "results/published.json").read_text())
-data, machine = f"{splits.name}, {kind}", hardware_name(session.device)
+data = splits.name if splits.is_photos else f"{splits.name}, sketches"
+machine = hardware_name(session.device)
 rows = []
 for way in order:
     right = (answers[way] == test_labels).sum().item()
@@ -1336,11 +1346,10 @@ judge("head first, against all at once", predict(head_first), usual)
 # %% tags=["long-run"]
 plain = new_network()
 plain_history = fit(plain, batches(still), lr)
+print("last epoch   training accuracy   validation accuracy   validation loss")
 for label, run in (("without", plain_history), ("with", histories["fine-tuned"])):
-    print(
-        f"{label:7} augmentation, last epoch: training {run.train_accuracy[-1]:.1%}, "
-    )
-    print(f"        validation {run.val_accuracy[-1]:.1%}, loss {run.val_loss[-1]:.2f}")
+    scores = f"{run.train_accuracy[-1]:17.1%} {run.val_accuracy[-1]:21.1%}"
+    print(f"{label:12} {scores} {run.val_loss[-1]:17.2f}")
 judge("without, against with augmentation", predict(plain), usual)
 
 # %% [markdown]

@@ -20,7 +20,7 @@ def write_class_indices(path: Path, classes: Sequence[str]) -> None:
         ValueError: If there is no name, one is not text, or one is there twice.
         OSError: If the file cannot be written; what was there before stays.
 
-    Taught in: lesson 06, "Your own photos".
+    Taught in: lesson 06, "An index, not a copy".
     """
     _refuse_bad_names("The list of classes", classes)
     text = json.dumps({str(k): name for k, name in enumerate(classes)}, indent=4)
@@ -38,7 +38,7 @@ def read_class_indices(path: Path) -> tuple[str, ...]:
         ValueError: If it is not JSON, its keys are not "0", "1", "2" and so on, or a
             name is not text or is there twice.
 
-    Taught in: lesson 06, "Your own photos".
+    Taught in: lesson 06, "An index, not a copy".
     """
     if not path.is_file():
         raise FileNotFoundError(
