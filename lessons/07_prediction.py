@@ -41,6 +41,7 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageOps
 
 from course_utils import metrics, plotting, prediction
+from course_utils.images import ImageError, load_image, sample_photos
 from course_utils.session import start
 
 plotting.course_style()
@@ -92,7 +93,7 @@ for number in range(41):
     pixels = test_images[number].permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
     name = classes[test_labels[number]]
     Image.fromarray(pixels).save(folder / f"{number:02}_{name}.jpg", quality=95)
-samples = prediction.sample_photos()
+samples = sample_photos()
 print(f"{len(list(folder.iterdir()))} files, for example {min(folder.iterdir()).name}")
 print(f"photos of installed packages: {', '.join(samples)}")
 
@@ -354,7 +355,7 @@ rows, mistaken = [], []
 for column, (name, content) in zip(axes.T, files.items(), strict=True):
     raw = Image.open(io.BytesIO(content))
     naive = Image.open(io.BytesIO(content)).convert("RGB")
-    same = prediction.load_image(content)
+    same = load_image(content)
     pair = naive, same
     arrays = [np.asarray(one) for one in pair]  # pixels alone, without EXIF data
     texts = [str(prediction.predict(predictor, one, top_k=1)) for one in arrays]
@@ -533,7 +534,7 @@ class Host(BaseHTTPRequestHandler):
 import os
 import threading
 
-from course_utils.prediction import ImageError, Limits, fetch_image_bytes, load_image
+from course_utils.images.web import Limits, fetch_image_bytes
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Host)  # port 0: any that is free
 threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -587,7 +588,7 @@ display(Markdown(markdown_table(["the host", "what comes of it", "seconds"], row
 # %%
 from unittest import mock
 
-from course_utils.prediction import addresses
+from course_utils.images import addresses
 
 before = len(Host.asked)
 port = server.server_port

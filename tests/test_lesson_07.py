@@ -15,8 +15,9 @@ from course_utils.checkpoint import save_checkpoint
 from course_utils.checks import lesson_07 as check
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
+from course_utils.images import WebError, load_image
+from course_utils.images.web import Limits, fetch_image_bytes
 from course_utils.models import cifar_resnet
-from course_utils.prediction import Limits, WebError, fetch_image_bytes, load_image
 from course_utils.prediction.command import own_or_shipped_for
 from course_utils.session import Session
 

@@ -99,19 +99,19 @@ def test_photos_are_turned_upright(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b"\xff\xd8\xff\xe0"])
 def test_a_damaged_photo_is_named(tmp_path, content):
     (tmp_path / "bad.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.jpg cannot be read.*delete it"):
+    with pytest.raises(ValueError, match=r"bad\.jpg is .*(copy|give)"):
         read_photo(tmp_path / "bad.jpg", 64)
 
 
 def test_a_truncated_photo_is_named(files):
     files[3].write_bytes(files[3].read_bytes()[:-400])
-    with pytest.raises(ValueError, match=r"3\.png cannot be read"):
+    with pytest.raises(ValueError, match=r"3\.png is damaged or cut off"):
         read_photo(files[3], 64)
 
 
 def test_a_decompression_bomb_is_refused(files, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ValueError, match=r"0\.png cannot be read.*decompression bomb"):
+    with pytest.raises(ValueError, match=r"0\.png has .* not decoded"):
         read_photo(files[0], 64)
 
 

@@ -13,12 +13,11 @@ from torch import nn
 
 from course_utils.checkpoint import CheckpointError, describe, save_checkpoint
 from course_utils.data.photos import PhotoDataset, evaluation_transform
+from course_utils.images import ImageError, load_image
 from course_utils.models import cifar_resnet
 from course_utils.plotting import plot_prediction
 from course_utils.prediction import (
-    ImageError,
     Prediction,
-    load_image,
     load_predictor,
     predict,
     predict_folder,

@@ -10,9 +10,11 @@ import pytest
 import ship_weights
 import torch
 import train_cifar10
+import train_flowers
 from small_training import same_state
 
 from course_utils.checkpoint import load_checkpoint, load_model
+from course_utils.data import flowers
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.training import evaluate
 
@@ -73,16 +75,38 @@ def test_what_is_shipped_is_the_best_network_in_half_precision(
     assert measured["test_accuracy"] == accuracy
     card = (tmp_path / "sketches.md").read_text("utf-8")
     assert f"| test accuracy | {accuracy:.2%} |" in card
-    assert "--network residual --depth 8 --epochs 1 --lr 0.2 --train-size 256" in card
+    assert "--network residual --depth 8 --lr 0.2 --train-size 256 --epochs 1" in card
 
 
 def test_photos_are_not_shipped_with_sketches_numbers(runs):
     train_cifar10.main(FEW)
     (folder,) = (runs / "pretrained").iterdir()
     text = (folder / "result.json").read_text("utf-8")
-    (folder / "result.json").write_text(text.replace("CIFAR-10 sketches", "C photos"))
-    with pytest.raises(SystemExit, match="needs photos: set COURSE_DATA to them"):
+    (folder / "result.json").write_text(text.replace("0 sketches", "0 photos"))
+    with pytest.raises(SystemExit, match="needs CIFAR-10 photos: set COURSE_DATA"):
         ship_weights.ship(folder)
+
+
+def test_the_network_of_the_flowers_is_shipped_with_its_own_numbers(
+    runs, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(flowers, "NUM_SKETCHES", 100)
+    train_flowers.main(["--epochs", "1", "--image-size", "16"])
+    (folder,) = (runs / "pretrained").iterdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(ship_weights, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(ship_weights, "pretrained_path", lambda n: tmp_path / f"{n}.pt")
+    path = ship_weights.ship(folder)
+    assert path.name == "flower-sketches.pt"
+    stored = load_checkpoint(path)
+    assert stored["data"]["image_size"] == 16
+    assert stored["data"]["classes"] == list(flowers.FLOWER_CLASSES)
+    view = {key: stored["data"][key] for key in ("image_size", "mean", "std")}
+    test = flowers.load_flowers(None).loaders(100, **view).test
+    accuracy = evaluate(load_model(path), test).accuracy
+    card = path.with_suffix(".md").read_text("utf-8")
+    assert f"| test accuracy | {accuracy:.2%} |" in card
+    assert "tools/train_flowers.py --image-size 16 --epochs 1 --seed 0" in card
 
 
 def test_two_processes_under_torchrun_make_one_run(runs, shared_cache):

@@ -27,15 +27,8 @@ from image_server import (
 )
 from PIL import Image
 
-from course_utils.prediction import (
-    ImageError,
-    Limits,
-    WebError,
-    addresses,
-    fetch_image_bytes,
-    load_image,
-    web,
-)
+from course_utils.images import ImageError, WebError, addresses, load_image, web
+from course_utils.images.web import Limits, fetch_image_bytes
 
 PIXELS = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
 PHOTO = file_of(Image.fromarray(PIXELS))

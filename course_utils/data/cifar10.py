@@ -13,10 +13,10 @@ from course_utils.data.cache import Arrays, load_or_make
 from course_utils.data.download import (
     DownloadError,
     download,
-    downloads_allowed,
     extract,
 )
 from course_utils.data.folders import decode, list_images, listing_key
+from course_utils.offline import downloads_allowed
 
 CIFAR10_CLASSES = (
     "airplane",

@@ -6,7 +6,6 @@ import contextlib
 import gzip
 import json
 import math
-import os
 import tarfile
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from course_utils.data.cache import cache_dir
 from course_utils.data.mirrors import Fetch
 from course_utils.files import write_atomically
+from course_utils.offline import downloads_allowed
 
 REMEMBERED_S = 600
 WHAT_TO_DO = (
@@ -28,11 +28,6 @@ WHAT_TO_DO = (
 
 class DownloadError(RuntimeError):
     """Data could not be fetched, saved or unpacked; the text says what to do."""
-
-
-def downloads_allowed() -> bool:
-    """Return whether downloads are allowed: COURSE_OFFLINE=1 forbids them."""
-    return os.environ.get("COURSE_OFFLINE", "").strip() in ("", "0")
 
 
 def download(

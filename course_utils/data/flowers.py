@@ -12,7 +12,6 @@ from course_utils.data.cache import Arrays, load_or_make
 from course_utils.data.download import (
     DownloadError,
     download,
-    downloads_allowed,
     extract,
 )
 from course_utils.data.photo_splits import (
@@ -21,6 +20,7 @@ from course_utils.data.photo_splits import (
     split_by_class,
 )
 from course_utils.data.photos import PackedPhotos, pack
+from course_utils.offline import downloads_allowed
 
 FLOWER_CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 ARCHIVE = "flower_photos.tgz"

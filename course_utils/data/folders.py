@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from course_utils.data.arrays import Pair
+from course_utils.images import load_image
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 
@@ -96,20 +97,9 @@ def read_photo(path: Path, short_side: int) -> np.ndarray:
         uint8 (H, W, 3).
 
     Raises:
-        ValueError: If the file is no readable image.
+        ImageError: If the file is no readable image.
     """
-    try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image).convert("RGB")
-    except (
-        UnidentifiedImageError,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-    ) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}); copy it again or delete it."
-        ) from error
+    image = load_image(path)
     scale = short_side / min(image.size)
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in image.size)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from course_utils.checkpoint import load_checkpoint
 from course_utils.data.photo_splits import PhotoSplits
-from course_utils.prediction.errors import ImageError
+from course_utils.images.errors import ImageError
+from course_utils.images.sources import source_name
 from course_utils.prediction.folder import FolderPredictions, FolderRow, predict_folder
 from course_utils.prediction.predict import predict
 from course_utils.prediction.predictor import Predictor, load_predictor
-from course_utils.prediction.sources import source_name
 from course_utils.pretrained import PRETRAINED
 from course_utils.session import Session, project_root
 

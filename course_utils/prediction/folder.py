@@ -13,7 +13,7 @@ from torch import Tensor
 
 from course_utils import guards
 from course_utils.files import write_atomically
-from course_utils.prediction.errors import ImageError, printable
+from course_utils.images.errors import ImageError, printable
 from course_utils.prediction.predictor import Predictor, Weights, load_predictor
 from course_utils.progress import progress_bar
 

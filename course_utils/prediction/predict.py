@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils import guards
+from course_utils.images.sources import Source, source_name
 from course_utils.prediction.predictor import Weights, load_predictor
-from course_utils.prediction.sources import Source, source_name
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from course_utils.checkpoint import (
     load_weights,
 )
 from course_utils.data.photos import Transform, evaluation_transform
+from course_utils.images.loading import load_image
+from course_utils.images.sources import Source
 from course_utils.modes import device_of, in_mode
-from course_utils.prediction.images import load_image
-from course_utils.prediction.sources import Source
 from course_utils.pretrained import PRETRAINED, pretrained_path
 from course_utils.session import choose_device
 

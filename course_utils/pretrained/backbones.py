@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from course_utils import models
 from course_utils.checkpoint import load_checkpoint
-from course_utils.data.download import DownloadError, downloads_allowed
+from course_utils.data.download import DownloadError
 from course_utils.files import write_atomically
+from course_utils.offline import downloads_allowed
 from course_utils.pretrained import load_pretrained, pretrained_path
 
 IMAGENET = (

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from course_utils.prediction.errors import WebError, printable
-from course_utils.prediction.samples import WITHOUT_NETWORK
+from course_utils.images.errors import WebError, printable
+from course_utils.images.samples import WITHOUT_NETWORK
 
 MIB = 2**20
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from course_utils.prediction import addresses, failures
-from course_utils.prediction.errors import WebError, printable
-from course_utils.prediction.failures import Limits
+from course_utils.images import addresses, failures
+from course_utils.images.errors import WebError, printable
+from course_utils.images.failures import Limits
 
 HEADERS = {
     "User-Agent": "resnet-course (teaching material; one photo at a reader's request)",

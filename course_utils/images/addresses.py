@@ -4,9 +4,9 @@ import ipaddress
 import socket
 from urllib.request import getproxies, proxy_bypass
 
-from course_utils.data.download import downloads_allowed
-from course_utils.prediction.errors import WebError
-from course_utils.prediction.samples import WITHOUT_NETWORK
+from course_utils.images.errors import WebError
+from course_utils.images.samples import WITHOUT_NETWORK
+from course_utils.offline import downloads_allowed
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # IPv4 as networks of IPv6 alone see it
 

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
-from course_utils.prediction.errors import ImageError, printable
-from course_utils.prediction.sources import (
+from course_utils.images.errors import ImageError, printable
+from course_utils.images.sources import (
     Source,
     is_address,
     read_file,
@@ -79,7 +79,7 @@ def load_image(
     if isinstance(source, Image.Image):
         return _decode(source, name, min_side=None)
     if is_address(source):
-        from course_utils.prediction.web import fetch_image_bytes  # httpx: 0.1 s
+        from course_utils.images.web import fetch_image_bytes  # httpx: 0.1 s
 
         data = fetch_image_bytes(source, allow_private=allow_private)
     elif isinstance(source, str | Path):
@@ -158,7 +158,9 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    image = image.convert("RGB")
+    image.info.clear()  # it is upright now: nothing shall turn it a second time
+    return image
 
 
 def _from_array(array: np.ndarray) -> Image.Image:

@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from course_utils.prediction.errors import ImageError, printable
+from course_utils.images.errors import ImageError, printable
 
 Source = str | Path | bytes | bytearray | memoryview | IO[bytes] | Image.Image
 Source |= np.ndarray
@@ -32,7 +32,7 @@ def is_address(source: object) -> bool:
 def source_name(source: Source) -> str:
     """Return what to call a source in messages and tables."""
     if is_address(source):
-        from course_utils.prediction.failures import shown  # httpx: 0.1 s
+        from course_utils.images.failures import shown  # httpx: 0.1 s
 
         return shown(source.strip())
     if isinstance(source, str | Path):
