@@ -267,7 +267,10 @@ def test_predict_goes_on_after_a_source_that_fails(photos, capsys):
     failed = ["missing.jpg", "photos/page.jpg", "ftp://a/b"]
     assert [row["image"] for row in rows if row["error"]] == failed
     assert [row["image"] for row in rows if not row["class"]] == failed
-    assert rows[4] == rows[5]  # in the folder, and by itself
+    in_folder, alone = rows[4:6]
+    assert in_folder["class"] == alone["class"]
+    # a batch rounds its sums in another order
+    assert float(in_folder["prob"]) == pytest.approx(float(alone["prob"]), abs=1e-5)
 
 
 def test_predict_refuses_private_addresses_unless_told(photos, capsys):
