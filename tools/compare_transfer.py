@@ -149,7 +149,7 @@ def compare(
     result = {
         "way": way,
         "backbone": backbone_name,
-        "data": f"{splits.name}, {kind}",
+        "data": splits.name if splits.is_photos else f"{splits.name}, {kind}",
         "per_class": per_class,
         "train_size": train_size,
         "seed": seed,

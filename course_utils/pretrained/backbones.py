@@ -17,15 +17,7 @@ from course_utils.files import write_atomically
 from course_utils.offline import downloads_allowed
 from course_utils.pretrained import load_pretrained, pretrained_path
 
-IMAGENET = (
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "resnet101",
-    "resnet152",
-    "resnext50_32x4d",
-    "resnext101_32x8d",
-)
+IMAGENET = tuple(name for name in models.__all__ if name.startswith("resne"))
 OWN = ("cifar10", "sketches")
 OWN_IMAGE_SIZE = 48  # pixels; these networks were trained on 32, but see lesson 06
 FOLDER = "imagenet"
