@@ -25,7 +25,7 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits),
 # [Lesson 04](04_per_class_evaluation.ipynb) (intervals, McNemar).
 #
-# **Reading time** 70 minutes · **run time** quick CPU about 70 s, with photos 85 s
+# **Reading time** 70 minutes · **run time** quick CPU about 70 s, with photos 80 s
 # (measured on one thread), full GPU not measured
 
 # %% tags=["setup"]
@@ -1139,7 +1139,7 @@ if "its own classes" in probes:
         np.sign(more) if abs(more) > 196 * (error / judged) ** 0.5 else 0
     )
 said = {
-    1: "yes, as Yosinski found",
+    1: "yes, as Yosinski's finding suggests",
     0: "not to be told here",
     -1: "the other way round",
 }
@@ -1153,7 +1153,7 @@ elif agree or against:
     sense = "it leans " + ("Yosinski's way" if agree else "the other way")
 else:
     sense = "no answer here"
-print(f"{agree} of {len(looks)} looks agree, {against} contradict: {sense}.")
+print(f"{agree} of {len(looks)} looks agree with it, {against} contradict: {sense}.")
 
 # %% [markdown]
 # One training of a small network cannot settle it. "Moved by" depends on the rate, and

@@ -50,8 +50,7 @@ session = start(seed=0)
 # %% [markdown]
 # ## A question first
 #
-# A trained network is to be used: one photo, from anywhere, and a name. Write down
-# guesses:
+# One photo, from anywhere, and a name for it. Write down guesses:
 #
 # 1. Which mistake costs most: no normalisation, values up to 255, red and blue
 #    swapped, half the pixels a side, or a forgotten `eval()` for a single photo?
@@ -59,7 +58,7 @@ session = start(seed=0)
 # 3. It may refuse what it is unsure of, so that it still answers 95 of 100 pictures of
 #    its flowers. How many of 100 pictures *without* a flower does it refuse?
 # 4. A published tutorial prints the probability 74.7 % for a photo, and shows 92.58 %
-#    for the same one. How can that happen? (The answer is in the first myth.)
+#    for the same one. How can that happen? (See the first myth.)
 
 # %%
 from course_utils.checks import lesson_07 as check
@@ -326,8 +325,8 @@ plt.show()
 #
 # "An image file" is many things. A phone stores the photo as the sensor was held, and
 # notes in the EXIF data how to turn it. A logo has a transparent background, with a
-# colour hidden beneath. Print shops use four inks (CMYK). Scanners store 16 bits a value. A GIF has
-# a palette, and perhaps many frames.
+# colour hidden beneath. Print shops use four inks (CMYK). Scanners store 16 bits a
+# value. A GIF has a palette, and perhaps many frames.
 #
 # The line in most tutorials is `Image.open(path).convert("RGB")`. Which of these does
 # it get wrong? Here is one photo, stored in eight ways.
@@ -371,9 +370,8 @@ for column, (name, content) in zip(axes.T, files.items(), strict=True):
     arrays = [np.asarray(one) for one in pair]  # pixels alone, without EXIF data
     tops = [prediction.predict(predictor, one, 1).top[0] for one in arrays]
     changed += tops[0][0] != tops[1][0]
-    differ = 1.0
-    if naive.size == same.size:
-        differ = np.any(arrays[0] != arrays[1], axis=2).mean()
+    alike = naive.size == same.size
+    differ = np.any(arrays[0] != arrays[1], axis=2).mean() if alike else 1.0
     mistaken += [name] if differ > 0.01 else []
     channels = np.asarray(raw).reshape(raw.height, raw.width, -1).shape[2]
     texts = [f"{word} {prob:.3f}" for word, prob in tops]
@@ -594,8 +592,9 @@ display(Markdown(markdown_table(["the host", "what comes of it", "seconds"], row
 
 # %% [markdown]
 # Every failure ends in one sentence that says what to do, within the limits that the
-# first line prints (for the two endless ones they were tighter). Three habits make it so. The size is counted *while* the body
-# arrives, since a host may lie about it or say nothing. The deadline covers everything:
+# first line prints (tighter for the two endless ones). Three habits make it so. The
+# size is counted *while* the body arrives, since a host may lie about it. The deadline
+# covers everything:
 # a host that sends a byte now and then never trips a time-out that begins anew with
 # each byte. And what the body *is* decides, never its name or the content type.
 #
@@ -659,18 +658,18 @@ else:
 # ## 6 · A photo of none of the classes
 #
 # A softmax gives probabilities of five flowers that add up to one. There is no sixth
-# place for "none of these". Show it anything, and it names a flower. But how sure is
-# it then? Three numbers may tell:
+# place for "none of these": show it anything, and it names a flower. Three numbers may
+# tell how strange a picture is:
 #
-# - **doubt**, $1 - \max_k p_k$, where $\max_k p_k$ is the confidence;
+# - **doubt**, $1 - \max_k p_k$: 1 minus the confidence;
 # - the **entropy** $H = -\sum_k p_k \log p_k$: 0 if one class has everything, $\log K$
 #   if all $K$ have the same;
 # - the **energy** $E = -\log \sum_k e^{z_k}$ of the logits $z_k$ (Liu et al., 2020).
 #   What the network knows should excite one logit strongly: low energy. What is strange
 #   should excite little. Nothing in the training enforces it.
 #
-# Doubt and entropy see only the *differences* of the logits: a hundred added to all
-# leaves the softmax as it was. The energy keeps how high they all are.
+# Doubt and entropy see only the *differences* of the logits. The energy keeps how high
+# they all are.
 
 
 # %%
@@ -841,10 +840,10 @@ miss = (test_logits.argmax(1) != test_labels).double()
 coverage = torch.arange(1, len(miss) + 1) / len(miss)
 fig, axis = plt.subplots(figsize=(5.6, 2.8))
 risk_at = {}
-for (name, score), style in zip(
+for (name, values), style in zip(
     strangeness(test_logits).items(), ("-", "--", ":"), strict=True
 ):
-    risk = miss[score.argsort(stable=True)].cumsum(0) / torch.arange(1, len(miss) + 1)
+    risk = miss[values.argsort(stable=True)].cumsum(0) / torch.arange(1, len(miss) + 1)
     axis.plot(100 * coverage, 100 * risk, style, label=name)
     risk_at[name] = round(risk[len(miss) // 2 - 1].item() * (len(miss) // 2))
 axis.axhline(100 * miss.mean(), color="0.5", lw=1, label="all answered")
@@ -860,8 +859,8 @@ print(", ".join(f"{name}: {wrong_ones}" for name, wrong_ones in risk_at.items())
 
 # %% [markdown]
 # The figure shows the share of wrong answers if only the surest are given. A line
-# that falls towards the left means that the score knows something of the mistakes; at the
-# left end it rests on few images. What is strange to the network and what it mistakes
+# that falls towards the left means that the score knows something of the mistakes; its
+# left end rests on few images. What is strange to the network and what it mistakes
 # are two questions, and the best score for one need not be the best for the other. But
 # where the counts differ by a few images, luck can have done it.
 
@@ -1054,7 +1053,7 @@ print((home / "named.csv").read_text(encoding="utf-8").splitlines()[:2])
 # and reports what happens.
 
 # %%
-from torchvision import models, transforms
+from torchvision import models, transforms  # noqa: F401 - the old calls use it
 
 old_file, new_file = home / "whole_model.pt", home / "weights.pt"
 names = {**globals(), "Variable": torch.autograd.Variable, "float32": torch.float32}
@@ -1066,7 +1065,7 @@ torch.save(names["small"].state_dict(), new_file)
 calls = {
     "transforms.Scale(64)": "v2.Resize(64)",
     "transforms.RandomSizedCrop(64)": "v2.RandomResizedCrop(64)",
-    "transforms.ToTensor()": "v2.Compose([v2.ToImage(), v2.ToDtype(float32, scale=True)])",
+    "transforms.ToTensor()": "v2.Compose([v2.ToImage(), v2.ToDtype(float32, True)])",
     "dataiter.next()": "next(dataiter)",
     "Variable(images)": "images",
     "Variable(images, volatile=True)": "torch.no_grad()",
@@ -1153,8 +1152,8 @@ session.report(
 
 # %% [markdown]
 # **What this does not show.** One network, one seed, one split. The pictures without a
-# flower are a choice, many of them parts of one photo, and CIFAR's 32 pixels are blurred
-# when enlarged: the blur may be what is noticed. The promise was made for images like
+# flower are a choice: many are parts of one photo, and CIFAR's 32 pixels are blurred
+# when enlarged, so blur may be what is noticed. The promise was made for images like
 # those of validation. And nobody here tried to fool the
 # network on purpose.
 
@@ -1300,9 +1299,9 @@ verdict = "Refuted here: not" if max(highs) < 1 else verdict
 print(f"{verdict} a point surer above the {resize} pixels that it resizes to.")
 
 # %% [markdown]
-# Why does half the network's size cost less here than half the pixels in section 2, or
-# nothing? There the network got a picture half as large, with a flower of half the size. Here the transform
-# enlarges a small file again: the flower has the size of the training, only blurred.
+# The first row is not "half the pixels" of section 2. There the network got a picture
+# half as large, with a flower of half the size. Here, for the same images, the
+# transform enlarges the small file again: the flower has the size of the training, only blurred.
 # What the blur costs, the upper rows say. The lower ones: pixels beyond the transform's
 # size are averaged away before the network sees them.
 
@@ -1312,11 +1311,11 @@ print(f"{verdict} a point surer above the {resize} pixels that it resizes to.")
 # 1. *By hand.* Open, upright, RGB; transform; `unsqueeze`; `eval`, `no_grad`; softmax
 #    once; names by the right keys. Then as one function.
 # 2. *What a checkpoint brings.* Weights, classes in their order, the transform. A wrong
-#    transform raises no error; a grave one shows in an accuracy, and nowhere else.
+#    transform raises no error; a grave one shows in an accuracy.
 # 3. *Any photo.* EXIF, transparency, 16 bits: made the same before the transform. From
 #    the web: bounded in time, size and reach; what the body is decides.
-# 4. *"I don't know."* A score fixed beforehand, a threshold from validation data, and a
-#    function that refuses. It is fooled, and how often depends on what comes.
+# 4. *"I don't know."* A score fixed beforehand, a threshold from validation data. It is
+#    fooled, and how often depends on what comes.
 # 5. *The number.* It belongs to photo, transform, network and mode, and is a share
 #    among the classes the network knows.
 

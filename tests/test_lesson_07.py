@@ -76,7 +76,7 @@ def test_scores_of_strangeness():
     scores = LESSON["strangeness"](logits.double())
     e = np.exp([3.0, 0.0, -1.0])
     p = e / e.sum()
-    assert scores["confidence"].numpy() == pytest.approx([2 / 3, *[1 - p[0]] * 2])
+    assert scores["doubt"].numpy() == pytest.approx([2 / 3, *[1 - p[0]] * 2])
     entropy = -(p * np.log(p)).sum()
     assert scores["entropy"].numpy() == pytest.approx([np.log(3), entropy, entropy])
     energy = -np.log(e.sum())  # moves with all logits; the others do not
