@@ -787,7 +787,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
 shown = [name for name in groups if "all" not in name.split()]
 for axis, k in zip(axes, ("doubt", "energy"), strict=True):
     values = [strangeness(groups[name])[k].numpy() for name in shown]
-    axis.boxplot(values, vert=False, whis=(5, 95), showfliers=False, widths=0.6)
+    axis.boxplot(values, orientation="horizontal", whis=(5, 95), showfliers=False)
     axis.axvline(limits[k], color="black", ls=":", label="threshold")
     axis.set(xlabel=f"{k} (refused: right of the line)")
 axes[0].set_yticks(range(1, len(shown) + 1), [name.split(",")[0] for name in shown])
@@ -893,8 +893,9 @@ display(Markdown(markdown_table(["photo", *asked], rows)))
 
 # %% [markdown]
 # Each row is one photo, each column one network with its own transform. The two on the
-# right cannot say "daisy": a ship or a frog, however sure, is all that they have for
-# one. And no network here has a word for a temple, so every answer to `china` is wrong.
+# right cannot say "daisy": one of their ten words, however sure, is all that they have
+# for one. And no network here has a word for a temple: every answer to `china` is
+# wrong.
 #
 # ### What did it look at?
 #
@@ -1301,7 +1302,8 @@ print(f"{verdict} a point surer above the {resize} pixels that it resizes to.")
 # %% [markdown]
 # The first row is not "half the pixels" of section 2. There the network got a picture
 # half as large, with a flower of half the size. Here, for the same images, the
-# transform enlarges the small file again: the flower has the size of the training, only blurred.
+# transform enlarges the small file again: the flower has the size of the
+# training, only blurred.
 # What the blur costs, the upper rows say. The lower ones: pixels beyond the transform's
 # size are averaged away before the network sees them.
 
