@@ -1370,5 +1370,6 @@ check.occlusion_map(occlusion_map)
 # - L. van der Maaten, G. Hinton, *Visualizing Data using t-SNE*, JMLR 9, 2008.
 
 # %% [markdown]
-# **Next.** You can take a network apart and look inside. The next lesson puts one to
-# new use: transfer learning, from a trained network to one that tells flowers apart.
+# **Next.** You can take a network apart and look inside.
+# [06 · Transfer learning](06_transfer_learning.ipynb) puts one to new use: it learns to
+# tell flowers apart.

@@ -1436,6 +1436,8 @@ check.mirrored_too(mirrored_too)
 #   2015, arXiv 1512.03385.
 # - The TensorFlow Team, *Flowers*, 2019: five classes of photos under Creative Commons
 #   licences.
+# - The photos of the temple and of the dahlia come with scikit-learn; danielbuechele
+#   and vultilion took them (Flickr, CC BY 2.0).
 
 # %% [markdown]
 # **Next.** From one residual block to a name for your own photo: that was the way. What
