@@ -195,6 +195,7 @@ class Fetch:
             try:
                 for chunk in response.iter_raw():
                     file.write(chunk)
+                    file.flush()  # a process that is killed keeps what arrived
                     bar.update(len(chunk))
                     position += len(chunk)
                     if position > self.size_bytes:
