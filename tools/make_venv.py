@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
-EXTRAS = ".[notebook,test]"
+EXTRAS = ".[notebook,teach,test]"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 
