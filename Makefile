@@ -1,5 +1,6 @@
 # Everything here sets up .venv first, if it is missing or no longer fits.
 #   make course      run every lesson, with a site of them in build/course/
+#   make site        the course site, from notebooks/ as they are, in build/site/
 #   make lab         JupyterLab on your own copy of the lessons, in my_course/
 #   make test        every test, and every notebook
 #   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
@@ -17,7 +18,7 @@ PY := .venv/bin/python
 export TORCH_INDEX
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course lab test notebooks bench results-03 results-06 clean
+.PHONY: help setup course site lab test notebooks bench results-03 results-06 clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -29,6 +30,9 @@ setup:
 
 course: setup
 	@$(PY) tools/run_course.py $(LESSONS)
+
+site: setup
+	@$(PY) tools/build_site.py
 
 lab: setup
 	@$(PY) tools/lab.py $(LAB_ARGS)
