@@ -93,11 +93,12 @@ class PlainBlock(nn.Module):
 # in section 4.
 #
 # Both families come from He et al. 2015, section 4.2. The paper trained them for
-# 64 000 steps on 45 000 photos. A laptop has less time, so the quick profile takes
+# 64 000 steps on 50 000 photos. A laptop has less time, so the quick profile takes
 # small thumbnails of few images and few steps.
 
 
 # %%
+# Figure: eight training images in one row, each with the name of its class above it.
 def thumbnails(pair, number, size):
     """Return normalised images (N, 3, size, size) and their labels (N,)."""
     images = torch.from_numpy(pair.images[:number]).permute(0, 3, 1, 2) / 255
@@ -188,6 +189,9 @@ for name, build in FAMILIES.items():
 # Look at your prediction once more before you look at the curves.
 
 # %%
+# Figure: training loss against training step, in two panels with one scale: plain
+# networks on the left, residual ones on the right. One dashed line for each depth, the
+# mean over the seeds, in a band of one standard deviation.
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 width = NUM_STEPS // 15  # steps that one point of a curve is the mean of
 steps = np.arange(width, NUM_STEPS + 1, width)
@@ -296,6 +300,9 @@ print(f"with a factor of ten as the line, the deep network's pull {word}")
 
 
 # %%
+# Figure: training loss against epoch on photos, in two panels with one scale: plain
+# networks on the left, residual ones on the right. One dashed line for each depth, the
+# mean over the seeds, in a band from the least to the most.
 recorded = [r for r in load_results("degradation") if "photos" in r["data"]]
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.3), sharey=True)
 for axis, name in zip(axes, FAMILIES, strict=True):
@@ -335,6 +342,11 @@ plt.show()
 
 
 # %%
+# Figure: a drawing in two panels. In each, three ellipses of growing size stand for
+# classes of functions, a star for the best function, and a dotted line leads from the
+# star to the nearest point of each ellipse. On the left the ellipses are not nested,
+# and the largest is the farthest from the star; on the right each holds the smaller
+# ones, and the largest is the nearest.
 def draw_classes(axis, centres, title):
     """Draw three growing classes, and what each has nearest to the target."""
     target, angle = np.array([4.3, 1.9]), np.linspace(0, 2 * np.pi, 721)
@@ -438,6 +450,9 @@ def fit_identity(residual, zero_gamma, seed, num_steps):
 
 
 # %%
+# Figure: mean squared error from the identity, on a logarithmic axis, against training
+# step. Four dashed lines: the plain and the residual pair, each from the default start
+# and with γ = 0; bands show the spread over the seeds.
 identity_steps = session.pick(quick=300, full=3000)
 STARTS = {
     "plain, default start": (False, False),
@@ -705,6 +720,11 @@ class BasicBlock(nn.Module):
 
 
 # %%
+# Figure: four blocks as diagrams, their layers as boxes from top to bottom. Plain:
+# convolution, norm, ReLU, convolution, norm, ReLU. Basic, solid: the same with an
+# addition before the last ReLU, which a line from the input reaches past all layers.
+# Basic, dashed: that line is dashed and passes a 1×1 convolution with its norm.
+# Bottleneck: three convolutions, 1×1, 3×3 and 1×1, and a solid line.
 def draw_block(axis, title, layers, shortcut="-"):
     """Draw a block: its branch as boxes from top to bottom, its shortcut beside."""
     box = {"boxstyle": "round", "alpha": 0.35}
@@ -990,6 +1010,10 @@ print(f"at the same width of 256: the basic block costs {saving:.1f} times as mu
 
 
 # %%
+# Figure: three grids, the positions of a block's input map; yellow where a position has
+# any influence on the output, dark where it has none. From left to right: the branch
+# with its stride on the first 1×1, the branch with its stride on the 3×3, and the
+# projection.
 def positions_used(layers, x):
     """Return which positions of `x` (H, W) have any influence on the output."""
     x = x.clone().requires_grad_()
@@ -1077,6 +1101,10 @@ for name, build in FAMILIES.items():
 
 
 # %%
+# Figure: gradient norm before training, on a logarithmic axis, in two panels. Left: of
+# the first convolution, against the layers of the network. Right: of each sixth
+# convolution along the deepest networks. Four lines with bands over the seeds in each:
+# plain and residual, with BatchNorm and without a norm.
 def draw_band(axis, x, values, number, label):
     """Draw mean and spread of the logarithm of `values` (seeds, points)."""
     logs = np.log10(values)
@@ -1408,6 +1436,157 @@ class PreActBlock(nn.Module):
 
 
 check.pre_activation(PreActBlock)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give. It says whether it is right, and why.
+
+# %% [markdown]
+# **1. A plain network of 56 layers ends with a higher *training* loss than one of 20,
+# trained in the same way. What is the most likely reason?**
+#
+# <details><summary>It has too many parameters for its images, so it overfits.</summary>
+#
+# **No.** Overfitting shows in a low training loss beside a poor result on other images.
+# Here the training loss itself is the high one.
+#
+# </details>
+# <details><summary>Its gradients vanish before they reach the first layers.</summary>
+#
+# **No.** That is the usual suspect. But with BatchNorm a gradient did reach the first
+# layer here, and the paper found healthy norms in its own plain networks.
+#
+# </details>
+# <details><summary>It cannot compute what the shallower network computes.</summary>
+#
+# **No.** It can: let the extra layers be the identity. The paper calls this a solution
+# by construction.
+#
+# </details>
+# <details><summary>A solution exists, but training does not find it.</summary>
+#
+# **Right.** This is degradation. One solution: the extra layers become the identity.
+# But two plain layers have to search for that. Why the search is so slow, the paper
+# conjectures; it has no proof.
+#
+# </details>
+
+# %% [markdown]
+# **2. You set the $\gamma$ of the last norm to zero, in a residual block and in a plain
+# pair. Why can the residual block still learn?**
+#
+# <details><summary>The sum is still positive, so its ReLU lets a gradient through to
+# γ.</summary>
+#
+# **Right.** Wherever $x$ is positive, so is the sum. Then $\gamma$ and $\beta$ get a
+# gradient, and once $\gamma$ has moved, the convolutions get one too. The plain pair
+# puts out zeros, and there its ReLU passes nothing back.
+#
+# </details>
+# <details><summary>The shortcut carries a gradient around γ to the convolutions of the
+# branch.</summary>
+#
+# **No.** The shortcut leads past the *whole* branch. Its convolutions get their
+# gradient through $\gamma$, so none while $\gamma$ is zero.
+#
+# </details>
+# <details><summary>The shortcut has weights of its own, which learn in place of the
+# branch.</summary>
+#
+# **No.** This shortcut hands $x$ on unchanged. It has no weights, and nothing to learn.
+#
+# </details>
+
+# %% [markdown]
+# **3. You predict with a network and forget `model.eval()`. What goes wrong?**
+#
+# <details><summary>Nothing, as long as no optimiser takes a step.</summary>
+#
+# **No.** The weights stay, but the norms work differently. Their running statistics
+# also move with every batch, although nothing is trained.
+#
+# </details>
+# <details><summary>What it says of an image depends on the other images of its
+# batch.</summary>
+#
+# **Right.** In training mode a BatchNorm uses the mean and the variance of the batch.
+# So the company of an image changes its output; in the experiment with fifty visits it
+# wobbled.
+#
+# </details>
+# <details><summary>PyTorch keeps recording for a backward pass, so predicting takes
+# more memory.</summary>
+#
+# **No.** Recording is another switch, `torch.no_grad()`. `eval()` does not touch it.
+#
+# </details>
+# <details><summary>Only a network with dropout is affected.</summary>
+#
+# **No.** Dropout is one layer with two modes; BatchNorm is another. The paper's ResNets
+# have no dropout, and a BatchNorm behind every convolution.
+#
+# </details>
+
+# %% [markdown]
+# **4. Why is there no ReLU between the second norm and the addition?**
+#
+# <details><summary>The norm has left only positive numbers, so a ReLU would do
+# nothing.</summary>
+#
+# **No.** A norm centres each channel. About half of its numbers are negative until
+# $\beta$ shifts them.
+#
+# </details>
+# <details><summary>A ReLU there would cut off the gradient of the shortcut.</summary>
+#
+# **No.** It would stand on the branch. The shortcut joins after it, and its gradient
+# would pass as before.
+#
+# </details>
+# <details><summary>So that the branch can subtract as well as add.</summary>
+#
+# **Right.** Behind a ReLU the branch could only add, and the signal could only grow: in
+# the stack of ten blocks no number ever fell. He et al. (2016) trained such a network,
+# and it was worse.
+#
+# </details>
+# <details><summary>The norm is non-linear already, so one ReLU a block is
+# enough.</summary>
+#
+# **No.** With given statistics a norm only scales and shifts each channel, which is no
+# more than a straight line. And the block has a ReLU between its two convolutions.
+#
+# </details>
+
+# %% [markdown]
+# **5. Which blocks of a ResNet need a dashed shortcut?**
+#
+# <details><summary>Those with stride 2, and no others.</summary>
+#
+# **No.** The first block of a ResNet-50 has stride 1 and is dashed all the same: 64
+# channels go in, 256 come out.
+#
+# </details>
+# <details><summary>Those whose output has another shape than their input.</summary>
+#
+# **Right.** An addition needs equal shapes. Stride *or* channels can make them differ,
+# and either one is enough.
+#
+# </details>
+# <details><summary>All bottlenecks, because their 1×1 convolutions change the
+# channels.</summary>
+#
+# **No.** The first 1×1 reduces the channels and the last restores them. Inside a stage
+# 256 go in and 256 come out: solid.
+#
+# </details>
+# <details><summary>The first block of each stage, in every ResNet.</summary>
+#
+# **No.** With basic blocks `layer1` begins at stride 1, with 64 channels in and 64 out.
+# Nothing changes the shape, so that shortcut is solid.
+#
+# </details>
 
 # %% [markdown]
 # ## References

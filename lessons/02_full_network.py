@@ -301,6 +301,9 @@ class ResNet(nn.Module):
 # ResNet-101 costs no memory.
 
 # %%
+# Figure: four rows of squares, one for each network from ResNet-18 to ResNet-101; each
+# square is a block, in the order from the stem on, coloured by its stage. A filled
+# square has a solid shortcut, an empty one with a dashed outline a dashed shortcut.
 NETWORKS = {
     "ResNet-18": (models.BasicBlock, (2, 2, 2, 2)),
     "ResNet-34": (models.BasicBlock, (3, 4, 6, 3)),
@@ -372,6 +375,10 @@ def signal_by_layer(initialise, seed):
 
 
 # %%
+# Figure: root mean square against the number of the convolution, on one logarithmic
+# axis, in two panels: the outputs on the way forward, and their gradients on the way
+# back. Three lines with bands over the seeds: PyTorch's default start, Kaiming fan-in
+# and Kaiming fan-out.
 SCHEMES = {
     "PyTorch's default": lambda weight: None,
     "Kaiming, fan-in": lambda weight: nn.init.kaiming_normal_(weight, mode="fan_in"),
@@ -485,6 +492,8 @@ for name, shape in shapes.items():
 # side means a quarter of the positions. Predict both bar charts.
 
 # %%
+# Figure: two bar charts of ResNet-34 with a bar for each part: conv1, layer1 to layer4,
+# fc. Left: multiply-adds for one image. Right: parameters.
 with torch.device("meta"):
     network = ResNet(models.BasicBlock, (3, 4, 6, 3))
 counts = count_multiply_adds(network)
@@ -768,6 +777,10 @@ for name, (layers, groups, width_per_group) in VARIANTS.items():
 # crops**: the scores of ten cut-outs of each photo are averaged.
 
 # %%
+# Figure: two panels. Left: a horizontal bar for each network, its multiply-adds for one
+# image; VGGs and ResNets in two colours, ordered by cost. Right: a disc for each
+# network, the paper's top-1 error against multiply-adds; the area of a disc grows with
+# its parameters.
 TOP1_ERROR = {  # He et al. 2015, Table 3, 10-crop; ResNet-34 with option B
     "vgg16": 28.07,
     "resnet34": 24.52,
@@ -988,6 +1001,8 @@ for name in factories:
 # are the authors' own results.
 
 # %%
+# Figure: the paper's test error on CIFAR-10 against the number of layers, on a
+# logarithmic axis; one line with a dot for each depth.
 depths = list(PAPER_CIFAR)
 errors = [error for _, error in PAPER_CIFAR.values()]
 fig, axis = plt.subplots(figsize=(6, 2.9))
@@ -1250,6 +1265,159 @@ def frozen_classifier(backbone, num_classes):
 
 
 check.frozen_classifier(frozen_classifier)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give. It says whether it is right, and why.
+
+# %% [markdown]
+# **1. You train a ResNet-18 with the ImageNet stem on images of 32 × 32 pixels. What
+# happens?**
+#
+# <details><summary>An error, because nothing is left of the map before the last
+# stage.</summary>
+#
+# **No.** Stem and stages divide the side by 32 in all, so a map of 1 × 1 is left. It
+# runs, and that is the trap.
+#
+# </details>
+# <details><summary>Nothing special: an adaptive pool makes it fit for any image
+# size.</summary>
+#
+# **No.** The pool makes it *run* with any size. It cannot give the last stage something
+# to look at.
+#
+# </details>
+# <details><summary>It trains, but many of its weights never get a gradient.</summary>
+#
+# **Right.** In the last stage a 3×3 kernel lies on a single position. Eight of its nine
+# weights meet zero padding, whatever the image shows, so their gradient is exactly
+# zero.
+#
+# </details>
+# <details><summary>It becomes slow, since the 7×7 kernel suits large photos
+# only.</summary>
+#
+# **No.** It becomes cheap: a convolution costs its weights times its positions, and
+# there are few positions now.
+#
+# </details>
+
+# %% [markdown]
+# **2. You set `requires_grad_(False)` on all parameters of a backbone, and train a new
+# head on it with `model.train()`. What still changes in the backbone?**
+#
+# <details><summary>Nothing: without a gradient no number can move.</summary>
+#
+# **No.** No *parameter* can move. But running statistics are buffers, and they need no
+# gradient.
+#
+# </details>
+# <details><summary>The running means and variances of its norms.</summary>
+#
+# **Right.** In training mode each forward pass moves them, gradient or not. So a frozen
+# backbone also has to be in evaluation mode, and `model.train()` must not wake it.
+#
+# </details>
+# <details><summary>The factors γ and shifts β of its norms, but no
+# convolution.</summary>
+#
+# **No.** Both are parameters like any weight, so they were frozen with the rest.
+#
+# </details>
+# <details><summary>All its weights, a little, because weight decay needs no
+# gradient.</summary>
+#
+# **No.** PyTorch's optimisers skip a parameter whose gradient is `None`, decay
+# included.
+#
+# </details>
+
+# %% [markdown]
+# **3. A checkpoint loads into your network with `strict=True`, without a complaint.
+# What do you know?**
+#
+# <details><summary>The names and shapes of all weights agree, and no more.</summary>
+#
+# **Right.** Strides, padding, activations and $\varepsilon$ have no weights, so loading
+# cannot see them. Equal outputs for equal images prove more.
+#
+# </details>
+# <details><summary>Both networks compute the same, up to rounding.</summary>
+#
+# **No.** Four of the five damaged networks in section 5 loaded as well. Each computed
+# something else.
+#
+# </details>
+# <details><summary>It has the accuracy that is written on the checkpoint's
+# card.</summary>
+#
+# **No.** The weights are the right ones. But a stride or an $\varepsilon$ in another
+# place makes something else of them.
+#
+# </details>
+
+# %% [markdown]
+# **4. ResNet-152 has eight times as many layers as VGG-19 and needs fewer
+# multiply-adds. Why?**
+#
+# <details><summary>Its shortcuts let an image skip the layers that it does not
+# need.</summary>
+#
+# **No.** Every layer runs for every image. A shortcut is one more addition, not a way
+# out.
+#
+# </details>
+# <details><summary>A shortcut takes the place of weights, so each layer has fewer of
+# them.</summary>
+#
+# **No.** A solid shortcut has no weights and saves none; a projection adds some. Lesson
+# 01 counts twins.
+#
+# </details>
+# <details><summary>It has one small fully connected layer, and VGG has three large
+# ones.</summary>
+#
+# **No.** That explains *parameters*: most of VGG's are there. But a linear layer uses
+# each weight once for an image, a convolution at every position. The multiply-adds are
+# in the convolutions.
+#
+# </details>
+# <details><summary>Its layers work on small maps, its 3×3 kernels on few
+# channels.</summary>
+#
+# **Right.** Stem and pool leave one position in sixteen before the first block, where
+# VGG's first convolutions work at full size. And a bottleneck does its 3×3 work in the
+# narrow middle.
+#
+# </details>
+
+# %% [markdown]
+# **5. The paper's network of 1 202 layers was worse on the test images than the one
+# with 110 layers. What does this show?**
+#
+# <details><summary>Degradation: beyond some depth residual networks cannot be trained
+# either.</summary>
+#
+# **No.** Degradation is a higher *training* error. This network's was below 0.1 %, and
+# the authors saw no difficulty in optimising it.
+#
+# </details>
+# <details><summary>Its gradients exploded, as one expects at such a depth.</summary>
+#
+# **No.** Here the gradient of the residual network arrived as a number. It was the
+# plain twin's that was lost.
+#
+# </details>
+# <details><summary>That it can be trained does not make it better on new
+# images.</summary>
+#
+# **Right.** Its training error was about as low as with 110 layers, its test error
+# higher. The authors put it down to overfitting: very many parameters for 50 000 small
+# images.
+#
+# </details>
 
 # %% [markdown]
 # ## References

@@ -72,6 +72,8 @@ session = start(seed=0)
 # schedule, which epoch's weights. The **test** images are for one number, at the end.
 
 # %%
+# Figure: training images in three rows of ten: each column holds three images of one
+# class, with its name above.
 splits = load_cifar10(session.data_dir)
 print(splits.describe(), "(training / validation / test)")
 
@@ -205,6 +207,8 @@ for stage, (a, b) in {"input": (right, wrong), "after bn1": outputs}.items():
 # How many different pictures can one image become? Guess, then count.
 
 # %%
+# Figure: one training image and fifteen augmented views of it, in two rows of eight;
+# the views are shifted, with black bands at the edges, and some are mirrored.
 from course_utils.data.arrays import ArrayDataset
 
 generator = torch.Generator().manual_seed(0)
@@ -339,6 +343,8 @@ def lr_trace(make_scheduler) -> list[float]:
 
 
 # %%
+# Figure: learning rate against epoch, three lines: the plateau schedule and the
+# milestones, which fall in steps, and one cycle, which rises and falls smoothly.
 traces = {
     "plateau": lr_trace(
         lambda opt: ReduceLROnPlateau(opt, factor=0.5, patience=5, min_lr=1e-3)
@@ -597,6 +603,8 @@ history = train(
 )
 
 # %%
+# Figure: three panels against epoch: cross-entropy loss, accuracy and learning rate. In
+# the first two the training is dashed, the validation solid.
 plot_history(history)
 plt.show()
 best_epoch = int(np.argmax(history.val_accuracy)) + 1
@@ -776,6 +784,9 @@ unstepped = try_recipe(stepped=False)
 # Name the faults before you read on.
 
 # %%
+# Figure: loss against epoch in four panels, A to D, one for each fault, on scales of
+# their own. In each the healthy run as broad grey lines and the faulty one in orange;
+# training is dashed, validation solid.
 epochs = np.arange(1, len(healthy.history) + 1)
 batches = np.arange(1, len(too_high.losses) + 1) * len(epochs) / len(healthy.losses)
 good, slow = healthy.history, unstepped.history
@@ -1328,6 +1339,9 @@ print("accuracies:", [f"{a:.1%}" for a in candidates.mean(axis=1)])
 # whose scores on the choosing half differ by chance alone.
 
 # %%
+# Figure: by how many points the chosen checkpoint looks too good, against the number of
+# checkpoints to choose from. Two lines: these checkpoints, and the simulation with
+# independent luck.
 rng = np.random.default_rng(session.seed)
 num_candidates, num_images = candidates.shape
 half = num_images // 2
@@ -1540,6 +1554,9 @@ display(Markdown(table if groups else "Degradation: *not measured*."))
 
 
 # %%
+# Figure: training loss against epoch, for each data set two panels with one scale:
+# plain and residual networks. One dashed line for each depth, in the same colour in
+# both panels, the mean over the seeds in a band from the lowest to the highest.
 from itertools import pairwise
 
 
@@ -1818,6 +1835,166 @@ def smoothed_cross_entropy(
 
 
 check.smoothed_cross_entropy(smoothed_cross_entropy)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give. It says whether it is right, and why.
+
+# %% [markdown]
+# **1. Why is the standard deviation too small if you compute it inside each image and
+# then average over the images?**
+#
+# <details><summary>It leaves out how much the images differ from one another.</summary>
+#
+# **Right.** Each image is measured from its own mean, so a bright image and a dark one
+# look alike. For variances the account is exact: inside plus between is the whole.
+#
+# </details>
+# <details><summary>An image of 32 × 32 pixels is too small to estimate a
+# deviation.</summary>
+#
+# **No.** Larger images would show the same gap, because their means differ as well. Nor
+# does averaging over more images help.
+#
+# </details>
+# <details><summary>It divides by the number of pixels, not by that number less
+# one.</summary>
+#
+# **No.** With 1 024 pixels that changes a deviation by less than a thousandth. The gap
+# in the table is far larger.
+#
+# </details>
+# <details><summary>Augmentation changes the images before they are measured.</summary>
+#
+# **No.** Both ways were computed from the same stored training images, before any crop
+# or flip.
+#
+# </details>
+
+# %% [markdown]
+# **2. In the log of a run, the validation accuracy is above the training accuracy. What
+# does that tell you?**
+#
+# <details><summary>Training images have leaked into the validation set.</summary>
+#
+# **No.** A leak is possible in any run, but this order is no sign of it. There is a
+# plainer reason.
+#
+# </details>
+# <details><summary>BatchNorm is switched off in validation, which makes the task
+# easier.</summary>
+#
+# **No.** It is not off: it uses its running statistics. Those lag behind weights that
+# move fast, which can make validation *worse*.
+#
+# </details>
+# <details><summary>By itself nothing, because the two were measured
+# differently.</summary>
+#
+# **Right.** The training number comes from augmented images and from weights that still
+# changed. Judge the final weights on the training images as they are, and then compare.
+#
+# </details>
+# <details><summary>The network is too small, or it has not been trained for long
+# enough.</summary>
+#
+# **No.** That would be read from the training loss on images as they are, not from the
+# order of two numbers that were measured differently.
+#
+# </details>
+
+# %% [markdown]
+# **3. Training looks healthy, validation is bad. You judge the same weights on the same
+# validation images in another order, and the result changes. What is wrong?**
+#
+# <details><summary>The network overfits: it has learned the training images by
+# heart.</summary>
+#
+# **No.** Then it would do badly in *any* order. In evaluation mode each image is judged
+# by itself.
+#
+# </details>
+# <details><summary>Validation images are not normalised as training images
+# are.</summary>
+#
+# **No.** That spoils every image in the same way, and the order does not matter. It is
+# the next thing to look at if the result stays.
+#
+# </details>
+# <details><summary>The validation loader shuffles, and it should not.</summary>
+#
+# **No.** For a mean over all images the order is of no account, as long as each image
+# is judged by itself. That is what fails here.
+#
+# </details>
+# <details><summary>It is judged in training mode: <code>eval()</code> was
+# forgotten.</summary>
+#
+# **Right.** BatchNorm then takes mean and spread from the batch, so an answer depends
+# on the company. Images sorted by class show it most.
+#
+# </details>
+
+# %% [markdown]
+# **4. `OneCycleLR` was made with `total_steps` = epochs × batches, but `step()` is
+# called once an epoch. What happens?**
+#
+# <details><summary>The rate falls to almost nothing during the first epoch.</summary>
+#
+# **No.** That would take too *many* steps. Here it gets too few.
+#
+# </details>
+# <details><summary>The rate hardly leaves its first, small value.</summary>
+#
+# **Right.** The cycle counts calls and gets a small part of them. No error, no break in
+# the curves: the run is only slower than it could be. Draw the learning rate of every
+# run.
+#
+# </details>
+# <details><summary>An error, since the number of steps does not agree with the
+# plan.</summary>
+#
+# **No.** It complains only when it is stepped *more* often than planned. Too few steps
+# pass in silence.
+#
+# </details>
+# <details><summary>The rate stays at its highest value, so the loss climbs.</summary>
+#
+# **No.** One cycle starts at a 25th of its highest rate and would have to climb first.
+#
+# </details>
+
+# %% [markdown]
+# **5. You look at the test accuracy after each epoch and report the best. No test image
+# is ever trained on. What is wrong with that?**
+#
+# <details><summary>Nothing: where no gradient flows, nothing can be learned from the
+# test.</summary>
+#
+# **No.** Choosing is a way of fitting too. The epoch was picked *because* it did well
+# on these very images.
+#
+# </details>
+# <details><summary>The best of many is partly luck, so on average it is too
+# high.</summary>
+#
+# **Right.** Each look is honest. Taking the best of them is not, and more looks flatter
+# more. Choose on validation images and look at the test once.
+#
+# </details>
+# <details><summary>BatchNorm's running statistics take up the test images.</summary>
+#
+# **No.** In `eval()` they stand still, whichever images are shown. The fault is in the
+# choice, not in the network.
+#
+# </details>
+# <details><summary>Nothing, if the test set has as many as 10 000 images.</summary>
+#
+# **No.** The flattery shrinks with the square root of their number, but it does not
+# vanish. Section 13 simulates it for a whole test set.
+#
+# </details>
 
 # %% [markdown]
 # ## References

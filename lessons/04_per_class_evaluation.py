@@ -228,6 +228,9 @@ print(f"\n{' and '.join(as_good)} ahead of {classes[worst]}: {100 * gap:.2f} poi
 # to be 90 %, and give it many test sets, each as large as a class here.
 
 # %%
+# Figure: a histogram of the accuracies found on many drawn test sets, a bar for each
+# possible accuracy, with a bell curve over it. Two dashed vertical lines stand 1.96
+# deviations to either side of the true accuracy.
 rng = np.random.default_rng(session.seed)
 largest_class, truth = int(count.max()), 0.9
 drawn = rng.binomial(largest_class, truth, size=20_000)  # hits in each test set
@@ -322,6 +325,8 @@ for name, points in shortfall.items():
 # interval.
 
 # %%
+# Figure: a row for each class, the best on top: a dot at its accuracy, a whisker for
+# the 95 % interval, and beside it the accuracy and the number of images.
 low, high = metrics.wilson_interval(correct, count)
 axis = plotting.plot_per_class(classes, correct, count, (low, high))
 plt.show()
@@ -403,6 +408,9 @@ for gap in (0.10, 0.05, 0.02, 0.01):
     print(f"{p:.0%} against {q:.0%}: {needed:6} images each; seen in {seen.mean():.0%}")
 
 # %%
+# Figure: images needed in each class against the gap between two classes, both axes
+# logarithmic. Three lines, by the accuracy of the better class; a grey horizontal line
+# marks the images of a class here.
 gaps = np.geomspace(0.005, 0.15, 40)
 fig, axis = plt.subplots(figsize=(5.6, 3))
 for upper, dash in ((0.99, "-"), (0.9, "--"), (0.7, "-.")):
@@ -500,6 +508,9 @@ display(Markdown(table + text))
 # (McNemar's by its approximation: $|b - c|$ above $1.96\sqrt{b + c}$.)
 
 # %%
+# Figure: the share of test sets that see the gap, against the number of test images on
+# a logarithmic axis. Two lines: the same images (McNemar) and different images. Grey
+# lines mark 80 % and the number of test images here.
 from matplotlib.ticker import PercentFormatter
 
 truth = np.array([both, only_residual, only_plain, neither]) / num_test
@@ -568,6 +579,9 @@ print(f"(at 90 %, in section 5: {before}).")
 
 
 # %%
+# Figure: two confusion matrices, true classes in rows, predicted classes in columns:
+# counts on the left, shares of each row in per cent on the right. The darker a cell,
+# the larger its share of the row.
 def confusion_matrix(labels, predictions, num_classes):
     """Return counts (num_classes, num_classes), true classes in rows."""
     matrix = torch.zeros(num_classes, num_classes, dtype=torch.int64)
@@ -599,6 +613,8 @@ for true, predicted, number in pairs:
 # A pair of names is no explanation yet. Look at the images.
 
 # %%
+# Figure: test images in up to three rows of at most seven, one row for each of the most
+# frequent mistakes; its true and its predicted class stand above the row's first image.
 shown, titles = [], []
 for true, predicted, _ in pairs[:3]:
     chosen = (labels == classes.index(true)) & (predictions == classes.index(predicted))
@@ -711,6 +727,8 @@ for name, was, now in zip(("precision", "recall"), before, after, strict=True):
 # confidence deserve a look each: nothing warns of them.
 
 # %%
+# Figure: up to twelve test images, the most confident mistakes, each with the predicted
+# class, the confidence and, in brackets, the true class.
 probabilities = logits.double().softmax(1)
 confidence = probabilities.max(1).values
 
@@ -761,6 +779,8 @@ if splits.is_photos:
 # And the opposite: hits of which the network was least sure.
 
 # %%
+# Figure: six test images, the hits of which the network is least sure, each with the
+# predicted class, the confidence and, in brackets, the true class.
 doubtful = metrics.least_confident_hits(logits, labels, count=6)
 gallery(doubtful)
 unsure = confidence < 0.5
@@ -810,6 +830,10 @@ def expected_calibration_error(probabilities, labels, num_bins=15):
 
 
 # %%
+# Figure: two bar charts over confidence, a bar for each bin. Left, the reliability
+# diagram: accuracy in grey, the gap to the mean confidence in colour, the diagonal of
+# perfect calibration, and the number of images on top. Right: each gap times its bin's
+# share of all images, above zero where the network is too sure.
 ece = expected_calibration_error(probabilities, labels)
 bins = metrics.reliability(probabilities, labels)
 _, axes = plt.subplots(1, 2, figsize=(9, 3.9))
@@ -879,6 +903,8 @@ ece_beyond_luck = judge_calibration("as trained", probabilities, labels)
 
 
 # %%
+# Figure: validation loss against temperature, on a logarithmic axis, one line; marks at
+# temperature 1 and at the best temperature.
 def fit_temperature(logits, labels):
     """Return the best temperature of a fine grid."""
     grid = torch.logspace(-0.7, 0.7, 401, dtype=torch.float64)  # 0.2 to 5
@@ -996,6 +1022,8 @@ display(Markdown(story))
 # share that is added, 0 for none, −1 for a black image. Shift: in pixels. First look.
 
 # %%
+# Figure: one test image in four rows of five, each row one kind of damage in five
+# strengths: noise, blur, brightness, shift.
 from course_utils.data import corruptions
 
 NOISE = "noise (white = 1)"
@@ -1046,6 +1074,9 @@ pushed_accuracy = {
 }
 
 # %%
+# Figure: accuracy against the strength of the damage, in four panels: noise, blur,
+# brightness, shift. A line for each class: in colour the one that does best at the
+# worst strength, grey the others; the mean of the classes in black.
 steps = {name: steps for name, (_, steps) in PUSHES.items()}
 fig, axes = plt.subplots(1, len(steps), figsize=(10, 2.8), sharey=True)
 worst_steps = {
@@ -1129,6 +1160,9 @@ for name, p in softened.items():
 repaired = loss_change(softened["as trained"], list(softened.values())[-1], few_labels)
 
 # %%
+# Figure: two reliability diagrams on noisy test images, accuracy in bins of confidence
+# with the gap to the mean confidence in colour: as trained on the left, with the
+# temperature from noisy images on the right.
 fig, axes = plt.subplots(1, 2, figsize=(8.4, 3.9))
 for axis, title in zip(axes, ("as trained", name), strict=True):
     plotting.plot_reliability(*metrics.reliability(softened[title], few_labels), axis)
@@ -1206,6 +1240,8 @@ display(
 
 
 # %%
+# Figure: error of the accuracy, in points, against batch size; two lines: images
+# shuffled, and sorted by class.
 def mean_of_batch_means(hits, batch_size):
     """Return the accuracy as many scripts compute it."""
     batches = hits.double().split(batch_size)
@@ -1283,6 +1319,9 @@ for seed in range(seeds):
 # second, which had no say, tells the truth.
 
 # %%
+# Figure: flattery in points against the number of test images that choose, on a
+# logarithmic axis; one line, the mean over the seeds, in a band from the lowest to the
+# highest.
 group_sizes = [n for n in (50, 100, 200, 300, 1000, 3000) if 2 * n <= num_pushed]
 promises = np.empty((2, seeds, len(group_sizes), 500))  # promised, true; 500 drawings
 for seed, looks in enumerate(watched):
@@ -1665,6 +1704,159 @@ def equal_size_calibration_error(
 
 
 check.equal_size_calibration_error(equal_size_calibration_error)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give. It says whether it is right, and why.
+
+# %% [markdown]
+# **1. The 95 % intervals of two classes overlap. What follows?**
+#
+# <details><summary>Their true accuracies do not differ.</summary>
+#
+# **No.** The test of section 5 also sees gaps at which the intervals still overlap. The
+# first myth computes how large these are.
+#
+# </details>
+# <details><summary>They differ if neither interval holds the other's dot.</summary>
+#
+# **No.** The dots leave the intervals at a gap of one whisker, from a dot to its end.
+# The test asks for about $\sqrt 2$ times as much.
+#
+# </details>
+# <details><summary>Nothing yet: ask a test of the gap.</summary>
+#
+# **Right.** Parted intervals prove a difference, overlapping ones prove nothing either
+# way. The gap scatters less than both whiskers together, and the test takes that into
+# account.
+#
+# </details>
+# <details><summary>Both have the same accuracy, with a probability of 95 %.</summary>
+#
+# **No.** Each interval makes a promise about its own accuracy: over many test sets, 95
+# of 100 such intervals hold it. It promises nothing about equality.
+#
+# </details>
+
+# %% [markdown]
+# **2. Two networks are judged on the *same* test images. Which of the images tell which
+# network is better?**
+#
+# <details><summary>All of them: the more images, the sharper the test.</summary>
+#
+# **No.** An image that both get right, or both get wrong, adds the same to both. Its
+# luck cancels, which is the gain of using the same images.
+#
+# </details>
+# <details><summary>Those that only one of the two gets right.</summary>
+#
+# **Right.** If the networks were equally good, each of these would be the toss of a
+# fair coin. McNemar's test asks how likely it is that the tosses fall so unevenly.
+#
+# </details>
+# <details><summary>The hard ones, which both get wrong.</summary>
+#
+# **No.** They show where both fail. On the question which one is better they have no
+# vote.
+#
+# </details>
+# <details><summary>Those that the network with the higher accuracy gets
+# right.</summary>
+#
+# **No.** Many of these the other gets right as well. Count in both directions: only the
+# first, and only the second.
+#
+# </details>
+
+# %% [markdown]
+# **3. In use, birds are a hundred times rarer than in your balanced test set. Otherwise
+# the images are of the same kind. What happens to recall and precision of *bird*?**
+#
+# <details><summary>Both stay: they are properties of the network.</summary>
+#
+# **No.** The recall is, the precision is not: it also depends on how common the class
+# is.
+#
+# </details>
+# <details><summary>Recall falls, precision stays as it is.</summary>
+#
+# **No.** It is the other way round. The recall asks about birds only, and of these the
+# same share is found.
+#
+# </details>
+# <details><summary>Precision falls, recall stays.</summary>
+#
+# **Right.** The hits become a hundred times fewer. The other classes' images called
+# *bird* by mistake stay as many, so a larger share of all *bird* answers is wrong.
+#
+# </details>
+# <details><summary>Both fall, because the network meets so few birds.</summary>
+#
+# **No.** It is not trained on what it meets in use. Each bird is recognised as well as
+# before.
+#
+# </details>
+
+# %% [markdown]
+# **4. What does a temperature, fitted on validation images, change?**
+#
+# <details><summary>How sure the answers are, but no answer.</summary>
+#
+# **Right.** All logits of an image are divided by one number, so their order stays.
+# Only the probabilities become flatter or sharper.
+#
+# </details>
+# <details><summary>The worst mistakes: they become right answers.</summary>
+#
+# **No.** No prediction changes, as the lesson counts. A confident mistake becomes a
+# less confident mistake at best.
+#
+# </details>
+# <details><summary>The confidence becomes right, on whatever images come.</summary>
+#
+# **No.** It holds for images like those it was fitted on. Section 12 damages the images
+# and has to fit another temperature for them.
+#
+# </details>
+# <details><summary>Every confidence becomes lower, since networks are too
+# sure.</summary>
+#
+# **No.** Below 1 a temperature makes every confidence higher. Which way it goes is for
+# the validation images to say.
+#
+# </details>
+
+# %% [markdown]
+# **5. A network's expected calibration error on the test images is not zero. What does
+# this show?**
+#
+# <details><summary>It is not calibrated: a calibrated network's would be
+# zero.</summary>
+#
+# **No.** In a bin of few images the accuracy scatters by luck. Even a perfectly
+# calibrated network shows an ECE above zero.
+#
+# </details>
+# <details><summary>It is too sure of itself.</summary>
+#
+# **No.** The ECE counts every gap as positive. Whether the network is too sure or too
+# modest stands in the signs, which the diagram shows by colour.
+#
+# </details>
+# <details><summary>Its accuracy is off by so many points.</summary>
+#
+# **No.** The accuracy is what it is. The ECE compares it with the confidence, bin by
+# bin.
+#
+# </details>
+# <details><summary>Nothing, until it is compared with a calibrated network's.</summary>
+#
+# **Right.** Draw labels *from* the probabilities: such a network is calibrated by
+# construction. Only an ECE larger than it would usually show needs another explanation
+# than luck.
+#
+# </details>
 
 # %% [markdown]
 # ## References

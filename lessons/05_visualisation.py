@@ -95,6 +95,8 @@ print(
 )
 
 # %%
+# Figure: a grid of test images, each titled with the predicted class and, in brackets,
+# the true one; a red frame marks a wrong answer.
 from course_utils.metrics import collect_logits, wilson_interval
 
 logits, _ = collect_logits(model, loader)
@@ -141,6 +143,8 @@ for hits, count, what in (
 # of k²: it gets 1/k².
 
 # %%
+# Figure: two rows of filters of the first layer, each drawn as a small colour picture;
+# above the trained network's, below the untrained one's.
 untrained = explain.randomised(model, seed=1)
 filters = {
     name: network.conv1.weight.detach().cpu()  # (filters, 3, k, k)
@@ -201,6 +205,8 @@ maps = explain.feature_maps(model, few, layers)  # the same, in one call
 print("same maps:", all(torch.equal(maps[n], by_torchvision[n]) for n in layers))
 
 # %%
+# Figure: first a test image; then a grid of its feature maps, one row for the stem and
+# each stage, six maps a row, from dark (no answer) to bright.
 first = int((predicted == true)[: len(few)].argmax())  # the first that is right
 plotting.show_images(pictures[[first]], [splits.classes[true[first]]], size=1.0)
 maps["stem"] = maps.pop(stem)  # what section 3 calls it, too
@@ -241,6 +247,8 @@ display(Markdown(f"{len(few)} test images:\n\n{table}"))
 # block's two or three convolutions; the shortcuts see less.
 
 # %%
+# Figure: a test image with a square around what the middle position of each stage can
+# see at most; both axes in pixels, beyond the image too.
 image_side = pictures.shape[1]
 fields = explain.receptive_field(model, image_side)
 spans = {n: field.span(field.positions // 2) for n, field in fields.items()}
@@ -261,6 +269,8 @@ print(whole[0] if whole else "no stage")
 # it?
 
 # %%
+# Figure: one panel for the stem and each stage: every pixel's influence on the middle
+# position, dark for none, bright for much, with a square that holds 90 % of it.
 inputs = few.clone().requires_grad_()
 found = extract(inputs)
 names = dict(zip(layers, fields, strict=True))  # of the layer, of its field
@@ -335,6 +345,8 @@ for name, pair in (("by hand", by_hand), ("package", statistics[block])):
     print(f"{block}, {name}: ‖shortcut(x)‖ = {pair[0]:.3f}, ‖F(x)‖ = {pair[1]:.3f}")
 
 # %%
+# Figure: bars of the length of F(x) divided by that of the shortcut, one for each
+# block, coloured by stage; a dotted line at 1.
 ratios = {name: pair.ratio for name, pair in statistics.items()}
 plotting.plot_branch_ratios(ratios)
 plt.show()
@@ -398,6 +410,8 @@ for name in networks:
     print(f"{name} without {block}: {by_hand:.2%} by hand, {package:.2%} package")
 
 # %%
+# Figure: bars of the accuracy with one block deleted, one bar for each block, one panel
+# for each network; a dashed line for the whole network, a dotted one for guessing.
 if is_own:
     networks["your own"] = model
 intact, deleted = {}, {}
@@ -504,6 +518,8 @@ for name, network in networks.items():
 # opposite one, near 0 for none).
 
 # %%
+# Figure: points lost without a block against its length of F(x) divided by that of the
+# shortcut; one mark for each block, its shape by stage.
 from scipy.stats import spearmanr, ttest_ind
 
 sizes = {
@@ -578,6 +594,8 @@ print(
 # a mistake, the runner-up otherwise.
 
 # %%
+# Figure: three rows of test images, one column each: the image; its map for the
+# predicted class; its map for another class, named above it.
 rows = np.array([*right[:2], *(wrong if len(wrong) else right[2:])[:3]])
 batch = torch.stack([loader.dataset[i][0] for i in rows])
 second = logits[rows].topk(2).indices[:, 1].numpy()
@@ -713,6 +731,8 @@ display(
 # 95 % interval. An edge detector would fail, for it draws both networks the same.
 
 # %%
+# Figure: Grad-CAM maps laid over two test images, one row each; from left to right,
+# more and more layers have random weights.
 parts = ["fc", *reversed(stages)]
 twins = {"trained": model}
 for count in range(1, len(parts)):
@@ -786,6 +806,8 @@ display(
 
 
 # %%
+# Figure: a test image and, beside it, the same in grey with its Grad-CAM map laid over
+# it.
 from IPython import get_ipython
 
 
@@ -831,6 +853,8 @@ if getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False):
 # each point tries to keep.
 
 # %%
+# Figure: two scatter plots of test images as points, by PCA and by t-SNE, coloured by
+# true class; the axes have no unit.
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
@@ -878,6 +902,8 @@ chance = ((np.bincount(true) / len(true)) ** 2).sum()
 print(f"{'any other images':20} {chance:.1%}")
 
 # %%
+# Figure: four rows of test images: a query and its four nearest, by pixels and by
+# features, for two queries; titles are the true classes.
 queries = rows[0], rows[-1]  # of the Grad-CAM figure: one right, one wrong
 panels, titles = [], []
 for query in queries:
@@ -943,6 +969,9 @@ print(f"{len(own)} tensors of weights; same as the package's: {same_steps}")
 # normalisation.
 
 # %%
+# Figure: loss (logarithmic) against the step along a random line, in two panels: steps
+# of fixed length, and filter normalisation; in each a line for the network as trained
+# and a dashed one for its scaled twin.
 large = copy.deepcopy(networks["residual"])
 for name, part in list(large.named_modules()):
     if isinstance(part, nn.BatchNorm2d):
@@ -982,6 +1011,9 @@ plt.show()
 # Now plain against residual, each along several random directions.
 
 # %%
+# Figure: loss (logarithmic) against the step along random lines; for the residual and
+# the plain network a line of the mean in a band from lowest to highest; dotted is the
+# loss of guessing.
 seeds = range(session.pick(quick=3, full=10))
 alphas = np.linspace(-1, 1, session.pick(quick=9, full=21))
 cuts = {}
@@ -1344,6 +1376,152 @@ def occlusion_map(
 
 
 check.occlusion_map(occlusion_map)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give: it says whether it is right, and why.
+
+# %% [markdown]
+# **1. The receptive field of a position covers the whole image. What follows?**
+#
+# <details><summary>All pixels influence it about equally.</summary>
+#
+# **No.** Many ways lead to it from the middle of its field, few from the rim. Measured
+# by the gradient, most of the influence gathers in the middle (section 3).
+#
+# </details>
+# <details><summary>The network has learnt to look at the whole image.</summary>
+#
+# **No.** The field follows from kernels and strides alone. An untrained network has the
+# same one.
+#
+# </details>
+# <details><summary>Any pixel can influence it, if only a little.</summary>
+#
+# **Right.** The field says what is within reach. How much of it is used is another
+# question, and the effective field answers that one.
+#
+# </details>
+# <details><summary>A bright spot there stands for the whole image.</summary>
+#
+# **No.** It stands for its surroundings. Most of the influence comes from pixels near
+# it, though not only from those under it.
+#
+# </details>
+
+# %% [markdown]
+# **2. Delete a block where the shape stays. Why does the residual network keep more of
+# its accuracy than the plain one?**
+#
+# <details><summary>Its blocks change so little that none matters.</summary>
+#
+# **No.** $F(x)$ need not be small: section 4 measures it. And some blocks cost the
+# residual network a good deal, too.
+#
+# </details>
+# <details><summary>The shortcut still carries the signal past the gap.</summary>
+#
+# **Right.** Half of the ways through the network stay open (Veit et al., 2016). The
+# plain network has one way, and it is cut.
+#
+# </details>
+# <details><summary>BatchNorm adapts to the missing block.</summary>
+#
+# **No.** Nothing is trained after the block is gone, and in `eval()` BatchNorm keeps
+# the statistics that it has stored.
+#
+# </details>
+# <details><summary>Its shortcuts add weights, so it has some to spare.</summary>
+#
+# **No.** Shortcuts of option A have no weights. The two networks have equally many.
+#
+# </details>
+
+# %% [markdown]
+# **3. Which finding speaks against a heat map as an account of what was learnt?**
+#
+# <details><summary>Hiding its bright quarter lowers the accuracy.</summary>
+#
+# **No.** That speaks for it, if hiding costs more there than controls do that know
+# nothing of the image, such as the centre.
+#
+# </details>
+# <details><summary>It is bright on the background, beside the thing itself.</summary>
+#
+# **No.** Perhaps the network does use the background. A map should be true to the
+# network, not to what we would look at.
+#
+# </details>
+# <details><summary>It hardly changes when all weights become random.</summary>
+#
+# **Right.** Then it needed nothing that was learnt, like an edge detector. Adebayo et
+# al. (2018) found such methods.
+#
+# </details>
+# <details><summary>It has few positions, so it looks coarse.</summary>
+#
+# **No.** The last stage has no more. A coarse map can still depend on what was learnt.
+#
+# </details>
+
+# %% [markdown]
+# **4. In a t-SNE picture of features, one class is a small cluster far from all others.
+# What follows?**
+#
+# <details><summary>Its images are more alike than those of other classes.</summary>
+#
+# **No.** t-SNE evens out widths. In the myth, the wide cloud and the narrow ones came
+# out equally wide.
+#
+# </details>
+# <details><summary>It is the class least often mistaken for another.</summary>
+#
+# **No.** Mistakes are counted from answers, as in lesson 04. How far apart t-SNE puts
+# clusters says little.
+#
+# </details>
+# <details><summary>PCA would show the same gap.</summary>
+#
+# **No.** PCA is a shadow and bends nothing. It may hide a gap that t-SNE shows, and
+# t-SNE may draw one wider than it is.
+#
+# </details>
+# <details><summary>Little: count neighbours in the full space.</summary>
+#
+# **Right.** The share of neighbours of the same class needs no picture, and can be
+# compared with chance, pixels and an untrained network.
+#
+# </details>
+
+# %% [markdown]
+# **5. Along a random line, in steps of one fixed length, the loss of network B rises
+# more slowly than that of A. Does B lie in a flatter valley?**
+#
+# <details><summary>Not known: B may only have larger weights.</summary>
+#
+# **Right.** BatchNorm divides a scale of the weights away, so a fixed step is a smaller
+# change for larger weights. Steps as long as the filters compare fairly.
+#
+# </details>
+# <details><summary>Yes: a slower rise is what flat means.</summary>
+#
+# **No.** It would be, if a step of that length meant the same to both networks. With
+# weights of another size it does not.
+#
+# </details>
+# <details><summary>Yes, if both networks compute the same function.</summary>
+#
+# **No.** Section 8 had that case: one function written in two ways, of which fixed
+# steps made one look flatter.
+#
+# </details>
+# <details><summary>No: a random line can never show anything.</summary>
+#
+# **No.** It misses nearly everything, but it can show a wall. With filter
+# normalisation, two networks can be compared along such lines.
+#
+# </details>
 
 # %% [markdown]
 # ## References

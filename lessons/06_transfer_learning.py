@@ -71,6 +71,8 @@ session = start(seed=0)
 # file when a batch needs it. Shapes are left as they are.
 
 # %%
+# Figure: two rows of training images, two of each of the five classes, titled with the
+# class.
 splits = load_flowers(session.data_dir, short_side=session.pick(quick=128, full=256))
 classes, num_classes = splits.classes, len(splits.classes)
 print(splits.describe(), "(training / validation / test)")
@@ -181,6 +183,8 @@ print("read back:", tuple(read_class_indices(run_dir / "class_indices.json")))
 # the standard deviation of each colour.
 
 # %%
+# Figure: two rows of views of one image, titled with their size: the image, resized,
+# cropped, and seven random views for training.
 from torchvision.transforms import v2
 
 
@@ -260,6 +264,8 @@ print("its labels:", labels.tolist())
 
 
 # %%
+# Figure: three strips of three by two, each as it is, as its square centre crop, and
+# squashed into a square.
 def widened(photo):
     """Return the middle of a photo, cut to a shape of three by two."""
     height, width = photo.shape[1:]
@@ -636,6 +642,8 @@ print("kept for lesson 07:", kept.name)
 # images after each epoch. The frozen one needs no epochs of images: a line at its best.
 
 # %%
+# Figure: two panels against epoch: validation accuracy and validation loss, one line
+# for each way; in the first, frozen is a dashed level and guessing a dotted one.
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 order = ("scratch", "frozen", "fine-tuned", "by depth")
@@ -750,6 +758,8 @@ print(f"{len(study)} recorded runs; mean test accuracy (least to most)")
 display(Markdown(markdown_table(heads, rows)))
 
 # %%
+# Figure: test accuracy against training images a class (logarithmic); one line for each
+# way, the mean of the seeds, in a band from least to most; one panel for each start.
 starts = [case for case in sorted(cases) if any((*case, w) in by_case for w in WAYS)]
 if starts:
     fig, axes = plt.subplots(
@@ -852,6 +862,7 @@ print(f"cropped minus squashed: {lead:+.1f} points, p = {p:.2g}, {verdict}")
 # upside down, and turned by 30°. Guess the six numbers' order first.
 
 # %% tags=["long-run"]
+# Figure: one image three times: upright, upside down, and turned by 30°.
 from course_utils.data.photos import training_transform
 
 turning = [v2.RandomRotation(30), v2.RandomVerticalFlip()]
@@ -1068,6 +1079,8 @@ if own.is_photos == splits.is_photos:
     probes["its own classes"] = probe_stages(small.model, images, labels)
 
 # %%
+# Figure: accuracy of a linear probe after the stem and each stage; one line for each
+# case, level lines for guessing among ten and among five.
 fig, axis = plt.subplots(figsize=(6, 3))
 for (label, scores), dash in zip(probes.items(), ("o-", "s--", "^-."), strict=False):
     axis.plot(["stem", *stages[1:]], scores, dash, label=label)
@@ -1167,6 +1180,8 @@ print(f"{agree} of {len(looks)} looks agree with it, {against} contradict: {sens
 # same three epochs, at the tutorials' rate and at ten times that.
 
 # %% tags=["long-run"]
+# Figure: validation accuracy against epoch, 1 to 3; one line for each start and each
+# rate of Adam, two level lines for section 4's fine-tuned and frozen networks.
 recipe, dashes = {}, {1e-4: "--", 1e-3: "-"}
 fig, axis = plt.subplots(figsize=(7, 2.8))
 for rate in dashes:
@@ -1274,7 +1289,7 @@ print(f"These images, in batches of 64: {demo[16] - demo[64]:.2f} lower.")
 # itself is harmless: it makes late, small improvements visible.)
 #
 # The real training, with the script's recipe (SGD at 0.02, batches of 256, rotations
-# and flips) under both protocols, is a matter of minutes on a GPU.
+# and flips) under both protocols, belongs to the full profile, on a GPU.
 
 # %% tags=["long-run"]
 from course_utils.data.flowers102 import load_flowers102
@@ -1308,6 +1323,8 @@ if not flowers102:
     print("Flowers-102: not measured in this run (full profile only).")
 
 # %%
+# Figure: two panels against epoch: validation accuracy, and the logarithm of the mean
+# training loss; one line for each protocol and start.
 if flowers102:
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.2))
     for (protocol, trained), (run, _) in flowers102.items():
@@ -1614,6 +1631,153 @@ def keep_frozen(model: torch.nn.Module) -> torch.nn.Module:
 
 
 check.keep_frozen(keep_frozen)
+
+# %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give: it says whether it is right, and why.
+
+# %% [markdown]
+# **1. You start from ImageNet weights and train on flowers. Which mean and deviation
+# does the transform need?**
+#
+# <details><summary>The flowers': they are the data now.</summary>
+#
+# **No.** New data do not change what the trained filters expect. The flowers' numbers
+# would suit a network that starts from random weights.
+#
+# </details>
+# <details><summary>ImageNet's: the first layer was trained with them.</summary>
+#
+# **Right.** The normalisation belongs to the weights and comes with them.
+#
+# </details>
+# <details><summary>None: BatchNorm normalises everything anyway.</summary>
+#
+# **No.** The first convolution mixes the colours before any BatchNorm, and in `eval()`
+# BatchNorm uses statistics stored from images prepared the old way.
+#
+# </details>
+# <details><summary>Any, if training and evaluation use the same ones.</summary>
+#
+# **No.** They must agree, but that is not enough. Other numbers can waste part of what
+# the weights know, and a frozen body cannot adapt.
+#
+# </details>
+
+# %% [markdown]
+# **2. `load_state_dict(weights, strict=False)` raises no error. What do you know?**
+#
+# <details><summary>The whole body is loaded, and only the head is new.</summary>
+#
+# **No.** Where no name fits, nothing is loaded, and no error says so. Read which keys
+# are missing and unexpected.
+#
+# </details>
+# <details><summary>Tensors of another shape were left out.</summary>
+#
+# **No.** A name that is there with another shape raises an error, `strict` or not. So
+# the old head must go first.
+#
+# </details>
+# <details><summary>No shapes clashed; perhaps nothing was loaded.</summary>
+#
+# **Right.** `strict=False` accepts missing and unexpected names, in any number. Only
+# the report tells.
+#
+# </details>
+# <details><summary>Names that differ were matched by their shapes.</summary>
+#
+# **No.** Names alone decide. With `module.` before each name, nothing is matched.
+#
+# </details>
+
+# %% [markdown]
+# **3. Fine-tuned beats scratch, both at the rate that is best for fine-tuning. Is the
+# gap what the trained start is worth?**
+#
+# <details><summary>Yes: a fair comparison changes only one thing.</summary>
+#
+# **No.** The rate is the same number, but not equally good for both. Part of the gap
+# may be the rate.
+#
+# </details>
+# <details><summary>Yes, if the paired test gives a small p.</summary>
+#
+# **No.** A small p says that luck with the test images hardly explains the gap. It does
+# not say what made it.
+#
+# </details>
+# <details><summary>No: scratch must train until it is as good.</summary>
+#
+# **No.** That is another question. With much data and time, scratch can catch up (He et
+# al., 2018, on detection); here the budget is the same.
+#
+# </details>
+# <details><summary>No: scratch may do better at another rate.</summary>
+#
+# **Right.** So each way gets its own rate, chosen on validation images, as in section
+# 4.
+#
+# </details>
+
+# %% [markdown]
+# **4. Every parameter has `requires_grad=False`, and the network sees batches in
+# `train()`. Can its answers in `eval()` change?**
+#
+# <details><summary>No: without a gradient nothing moves.</summary>
+#
+# **No.** No parameter moves. But running means and variances are buffers, and they need
+# no gradient.
+#
+# </details>
+# <details><summary>Yes: BatchNorm's running statistics drift.</summary>
+#
+# **Right.** In `train()` each batch moves them towards its own statistics, and `eval()`
+# uses what is stored. So keep a frozen body in `eval()`.
+#
+# </details>
+# <details><summary>Yes: weight decay goes on shrinking the weights.</summary>
+#
+# **No.** An optimiser skips a parameter whose gradient is `None`. Only gradients of
+# zeros let decay and momentum go on (section 6).
+#
+# </details>
+# <details><summary>No: <code>train()</code> matters to dropout alone.</summary>
+#
+# **No.** It matters to BatchNorm as well, which then uses the batch and changes what it
+# stores.
+#
+# </details>
+
+# %% [markdown]
+# **5. Two tutorials report accuracies on Flowers-102, one far above the other. What do
+# you ask first?**
+#
+# <details><summary>Which network is deeper?</summary>
+#
+# **No.** Perhaps neither. If one was trained on six times as many images, the gap may
+# be no merit of the network.
+#
+# </details>
+# <details><summary>Which was trained for more epochs?</summary>
+#
+# **No.** Epochs are worth asking for, but later: of how many images, and which epoch
+# was chosen on what?
+#
+# </details>
+# <details><summary>What was each trained, chosen and tested on?</summary>
+#
+# **Right.** The official protocol trains on 1020 images, the swapped one on 6149. And
+# an accuracy that also chose the epoch tends to be too high.
+#
+# </details>
+# <details><summary>Whose training loss ends lower?</summary>
+#
+# **No.** A loss is no accuracy. And a sum over batches falls when batches grow, with
+# the same network and images.
+#
+# </details>
 
 # %% [markdown]
 # ## References

@@ -57,8 +57,8 @@ session = start(seed=0)
 # 2. The network knows five flowers and is shown a temple. How sure is it?
 # 3. It may refuse what it is unsure of, so that it still answers 95 of 100 pictures of
 #    its flowers. How many of 100 pictures *without* a flower does it refuse?
-# 4. A published tutorial prints the probability 74.7 % for a photo, and shows 92.58 %
-#    for the same one. How can that happen? (See the first myth.)
+# 4. An example that circulates prints the probability 74.7 % for a photo; its text says
+#    92.58 % of the same one. How can that happen? (See the first myth.)
 
 # %%
 from course_utils.checks import lesson_07 as check
@@ -98,9 +98,9 @@ print(f"photos of installed packages: {', '.join(samples)}")
 # %% [markdown]
 # ## 1 · One photo, by hand
 #
-# A checkpoint is a dictionary. `weights_only=True` reads tensors, numbers, strings, and
-# lists and dictionaries of them, and refuses everything else: a pickled object could
-# run any code while it is loaded.
+# A checkpoint is a dictionary. `weights_only=True` reads tensors, numbers, strings,
+# lists and dictionaries of them, and little else. It refuses objects of other classes,
+# since a pickled object could run any code while it is loaded.
 
 # %%
 from course_utils.checkpoint import build_model
@@ -136,14 +136,14 @@ for key in (2, "2"):
     print(f"class_indices[{key!r}]:", class_indices.get(key, "no such key"))
 
 # %% [markdown]
-# Now the photo. Four steps make the file a batch of one:
+# Now the photo. Four steps lead from the file to an answer:
 #
 # - **open** it, turn it upright as its EXIF data say (section 3), in three colours;
 # - **transform** it exactly as in validation: shorter side, centre crop, values from 0
 #   to 1, normalise;
 # - **unsqueeze**: the network takes batches, so one photo becomes a batch of one;
-# - **eval and no_grad**: BatchNorm uses its stored statistics, and nothing is kept for
-#   a gradient.
+# - **ask**, in `eval()` and under `no_grad()`: BatchNorm uses its stored statistics,
+#   and nothing is kept for a gradient.
 
 # %%
 from torchvision.transforms import v2
@@ -176,6 +176,8 @@ for prob, k in zip(best.values.tolist(), best.indices.tolist(), strict=True):
 # `predict` opens a photo, from wherever, and asks. Do the two agree?
 
 # %%
+# Figure: the photo, and beside it the network's probabilities as bars, the most
+# probable class on top.
 predictor = prediction.load_predictor(weights, device=session.device)
 answer = prediction.predict(predictor, photo_path, top_k=5)
 print(answer)
@@ -187,7 +189,29 @@ plt.show()
 # %% [markdown]
 # The photo, and the network's probabilities as bars, the most probable class on top.
 # The true class is in the file's name. The network saw less than you: only the centre
-# crop, and only a few dozen pixels a side.
+# crop, at the size of the batch above.
+#
+# One answer proves little. Here is the first test image that the network names wrongly.
+
+# %%
+# Figure: the first test image that is named wrongly, and beside it the network's
+# probabilities as bars, the most probable class on top.
+for one, label in zip(test_images, test_labels.tolist(), strict=True):
+    pixels = one.permute(1, 2, 0).numpy()  # (3, H, W) -> (H, W, 3)
+    wrong_answer = prediction.predict(predictor, pixels)
+    if wrong_answer.top[0][0] != classes[label]:
+        print(f"truly: {classes[label]}\n{wrong_answer}")
+        plotting.plot_prediction(
+            pixels, wrong_answer.classes, wrong_answer.probabilities
+        )
+        plt.show()
+        break
+else:
+    print("There is none: all test images are named rightly.")
+
+# %% [markdown]
+# No step failed: the image was read and prepared as it should be, and no error says
+# that the name is wrong. The next section counts how often it is.
 
 # %% [markdown]
 # ## 2 · What a checkpoint brings
@@ -300,6 +324,8 @@ print(f"(Made square, {slim} of these images are squashed; the others only uncro
 # and prediction reads them from there.
 
 # %%
+# Figure: the photo, and what the network is shown of it: prepared rightly, and with
+# three of the faults, pixel for pixel at one scale.
 shown = ["right", "red and blue swapped (BGR)", "cropped, not resized"]
 shown += ["half the pixels a side"]
 fig, axes = plt.subplots(1, len(shown) + 1, figsize=(9, 2.2))
@@ -360,6 +386,8 @@ files = {
 }
 
 # %%
+# Figure: one column for each stored file; above as convert reads it, below as
+# load_image does.
 fig, axes = plt.subplots(2, len(files), figsize=(10, 3.1))
 rows, mistaken, changed = [], [], 0
 for column, (name, content) in zip(axes.T, files.items(), strict=True):
@@ -657,19 +685,18 @@ else:
 # %% [markdown]
 # ## 6 · A photo of none of the classes
 #
-# A softmax gives probabilities of five flowers that add up to one. There is no sixth
-# place for "none of these": show it anything, and it names a flower. Three numbers may
-# tell how strange a picture is:
+# A softmax shares out 1 among five flowers, and "none of these" has no place: show it
+# anything, and it names a flower. Three numbers may tell how strange a picture is:
 #
 # - **doubt**, $1 - \max_k p_k$: 1 minus the confidence;
 # - the **entropy** $H = -\sum_k p_k \log p_k$: 0 if one class has everything, $\log K$
 #   if all $K$ have the same;
-# - the **energy** $E = -\log \sum_k e^{z_k}$ of the logits $z_k$ (Liu et al., 2020).
-#   What the network knows should excite one logit strongly: low energy. What is strange
-#   should excite little. Nothing in the training enforces it.
+# - the **energy** $E = -\log \sum_k e^{z_k}$ of the logits $z_k$ (Liu et al., 2020):
+#   low where a logit is high, as it should be for what the network knows. Nothing in
+#   the training enforces it.
 #
-# Doubt and entropy see only the *differences* of the logits. The energy keeps how high
-# they all are.
+# Doubt and entropy see only the *differences* of the logits; the energy keeps their
+# height.
 
 
 # %%
@@ -690,8 +717,8 @@ for name, values in (("logits", one), ("all lower by 5 (stranger?)", one - 5)):
 
 # %% [markdown]
 # Now pictures without a flower: CIFAR-10's animals and vehicles (or their sketches),
-# noise, parts of the temple. And, counted apart, parts of the dahlia: a flower, but
-# none of the five. Which do you expect to be hardest to refuse?
+# noise, parts of the temple. Counted apart, parts of the dahlia: a flower, but none of
+# the five. Which will be hardest to refuse?
 
 # %%
 from course_utils.data.cifar10 import load_cifar10
@@ -724,10 +751,10 @@ val_images = [splits.photos[position] for position in splits.split.val.tolist()]
 val_logits, test_logits = logits_of(val_images), answers["right"]
 
 # %% [markdown]
-# A **threshold** turns a score into a decision: above it, say "I don't know". It is a
-# choice, so it is made on validation images: the value that keeps 95 % of them. The
-# score is a choice, too. We fix it now, before any strange picture is judged: the
-# energy, as Liu et al. propose. The other two are shown for comparison.
+# A **threshold** turns a score into a decision: above it, say "I don't know". It is the
+# value that keeps 95 % of the *validation* images. The score is a choice, too, fixed
+# before any strange picture is judged: the energy, as Liu et al. propose. The other two
+# are there to compare.
 
 # %%
 keep, score = 0.95, "energy"
@@ -775,14 +802,16 @@ heads = ["score", "kept of the test images", f"the promise, {keep:.0%}", "fooled
 display(Markdown(markdown_table([*heads, f"against {score}"], rows)))
 
 # %% [markdown]
-# The promise is asked of the test images, for each score by the same rule. Its interval
-# counts the luck of both, of the validation images that set the threshold and of the
-# test images. "Fooled" counts pictures *without* a flower that get a flower's name;
-# your second and third guess have their answers in the first table. Read the columns
-# together: who refuses more flowers also refuses more strangers. And 60 parts of one
-# photo are no 60 independent pictures, so the last two columns promise too much.
+# Do the test images keep the promise of 95 %? The interval counts the luck of these
+# images and of the validation images that set the threshold. "Fooled" counts pictures
+# *without* a flower that get a flower's name; your second and third guess are answered
+# in the first table. Read the columns together: who refuses more flowers refuses more
+# strangers, too. And 60 parts of one photo are not 60 independent pictures, so the last
+# two columns promise too much.
 
 # %%
+# Figure: box plots of doubt (left) and energy (right), one box for each group of
+# pictures; a dotted line at the threshold.
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.8), sharey=True)
 shown = [name for name in groups if "all" not in name.split()]
 for axis, k in zip(axes, ("doubt", "energy"), strict=True):
@@ -797,11 +826,11 @@ plt.show()
 
 # %% [markdown]
 # Boxes hold the middle half of each group, whiskers reach from 5 % to 95 %. Where a
-# group lies left of the line with the test images, no threshold can tell them apart.
-# No person would take noise for a flower, but no training image ever said that it is
-# none. Another kind of strange picture gives other numbers.
+# group lies among the test images or left of them, no threshold refuses it and keeps
+# them. No person would take noise for a flower, but no training image ever said that it
+# is none.
 #
-# Now one photo at a time. `predict` itself never refuses; this function may.
+# Now one photo at a time. `predict` never refuses; this function may.
 
 
 # %%
@@ -830,12 +859,13 @@ print(f"The threshold is {limits['energy']:.2f}; an energy above it is refused."
 # %% [markdown]
 # ### Fewer answers, better answers
 #
-# Refusing has another use. Among *flowers*, which answers are wrong? Sort the test
-# images by a score, answer only the surest ones, and see how often the answer is
-# wrong. The share of images answered is the **coverage**, the share of wrong answers
-# among them the **risk**.
+# Refusing has another use: fewer mistakes among *flowers*. Answer only the test images
+# with the lowest scores. The share of images answered is the **coverage**, the share of
+# wrong answers among them the **risk**.
 
 # %%
+# Figure: risk (% wrong) against coverage (% of the test images answered); one line for
+# each score, and a level line for all answered.
 miss = (test_logits.argmax(1) != test_labels).double()
 coverage = torch.arange(1, len(miss) + 1) / len(miss)
 fig, axis = plt.subplots(figsize=(5.6, 2.8))
@@ -858,11 +888,10 @@ print(
 print(", ".join(f"{name}: {wrong_ones}" for name, wrong_ones in risk_at.items()))
 
 # %% [markdown]
-# The figure shows the share of wrong answers if only the surest are given. A line
-# that falls towards the left means that the score knows something of the mistakes; its
-# left end rests on few images. What is strange to the network and what it mistakes
-# are two questions, and the best score for one need not be the best for the other. But
-# where the counts differ by a few images, luck can have done it.
+# Where a line falls towards the left, its score knows something of the mistakes; the
+# left end rests on few images. What is strange and what is mistaken are two questions,
+# and the best score for one need not be the best for the other. But where counts differ
+# by a few images, luck can have done it.
 
 # %% [markdown]
 # ## 7 · Which network names what?
@@ -902,6 +931,8 @@ display(Markdown(markdown_table(["photo", *asked], rows)))
 # Grad-CAM of lesson 05, now on any photo, yours too: put its path where it says so.
 
 # %%
+# Figure: one column for each photo; above what the network sees, titled with its
+# answer, below the same in grey with its Grad-CAM map laid over it.
 from course_utils import explain
 
 # For example Path.home() / "Pictures" / "garden.jpg"; to a network of sketches, a photo
@@ -978,6 +1009,8 @@ of_ten = rows[-1]
 # without a running notebook you see the picture alone.
 
 # %%
+# Figure: a photo, and beside it the network's probabilities as bars, the most probable
+# class on top.
 from IPython import get_ipython
 
 
@@ -1163,10 +1196,11 @@ session.report(
 #
 # ### "The number printed is the confidence that it is right"
 #
-# First the two numbers for one photo: 74.7 % printed, 92.58 % in the text. We cannot
-# know what happened there. But explanations can be tried. One suspect is a softmax
-# applied twice. The second one is fed with probabilities, from 0 to 1. So it can give
-# no more than $e/(e+K-1)$ for $K$ classes, reached where the first one gave 1.
+# First the two numbers for one photo: 74.7 % printed, 92.58 % in the text. The example
+# came to us without its source or its code, so we cannot know what happened there. But
+# explanations can be tried. One suspect is a softmax applied twice. The second one is
+# fed with probabilities, from 0 to 1. So it can give no more than $e/(e+K-1)$ for $K$
+# classes, reached where the first one gave 1.
 
 # %%
 printed, published = 0.747, 0.9258
@@ -1199,12 +1233,12 @@ for name, other in changes.items():
 heads = ["what was changed", "same class", f"moved by {100 * gap:.1f} points or more"]
 display(Markdown(markdown_table(heads, rows)))
 any_moved = torch.stack(list(moved.values())).any(0).double().mean()
-print("Same class, and as far apart as the tutorial's two numbers, by one of these")
+print("Same class, and as far apart as the example's two numbers, by one of these")
 print(f"or several: {any_moved:.0%} of the images.")
 
 # %% [markdown]
 # The last column counts images that keep their class, while the number moves as far as
-# the tutorial's two are apart. A softmax applied twice is ruled out by arithmetic. But
+# the example's two are apart. A softmax applied twice is ruled out by arithmetic. But
 # wherever the column is not 0, a small difference in preparing or asking is enough.
 # (Another epoch of the training, or a number copied by hand, may do it too; that was
 # not tried.) A number belongs to a photo, a transform, a network and a mode. Compute it
@@ -1422,6 +1456,151 @@ def mirrored_too(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
 check.mirrored_too(mirrored_too)
 
 # %% [markdown]
+# ## Quiz
+#
+# Open the answer that you would give: it says whether it is right, and why.
+
+# %% [markdown]
+# **1. The code that predicts prepares photos wrongly. How do you notice?**
+#
+# <details><summary>The network raises an error.</summary>
+#
+# **No.** In section 2 it took every wrong photo, and computed without complaint.
+#
+# </details>
+# <details><summary>The probabilities no longer add up to one.</summary>
+#
+# **No.** A softmax makes any logits add up to one, those of a spoiled photo too.
+#
+# </details>
+# <details><summary>The printed probability is suspiciously low.</summary>
+#
+# **No.** It may fall, or be as high as ever: compare the rows of section 2's table. And
+# a right answer can be an unsure one.
+#
+# </details>
+# <details><summary>The accuracy on labelled photos falls.</summary>
+#
+# **Right.** Only there does a grave fault show. So a checkpoint carries its transform,
+# and prediction reads it from there.
+#
+# </details>
+
+# %% [markdown]
+# **2. A network is left in `train()`. In batches of 32 its accuracy is as usual; photo
+# by photo it is far worse. Why?**
+#
+# <details><summary>Each photo changes the weights a little.</summary>
+#
+# **No.** A forward pass changes no weights; only an optimiser does. BatchNorm does
+# change its stored statistics, but in `train()` it does not use them.
+#
+# </details>
+# <details><summary>BatchNorm takes its statistics from one photo.</summary>
+#
+# **Right.** What it subtracts and divides by is then that photo alone. A batch of 32
+# mixed photos comes nearer to the statistics of training.
+#
+# </details>
+# <details><summary>Without a batch, BatchNorm is skipped.</summary>
+#
+# **No.** A batch of one is a batch. BatchNorm averages over its positions.
+#
+# </details>
+# <details><summary>Gradients are recorded and disturb the answer.</summary>
+#
+# **No.** Recording them costs memory and time. The numbers stay the same, with
+# `no_grad` or without.
+#
+# </details>
+
+# %% [markdown]
+# **3. A network of five flowers calls a temple a tulip, and prints a high probability.
+# How can it be so sure?**
+#
+# <details><summary>Something in the photo must look like a tulip.</summary>
+#
+# **No.** No likeness is needed. Noise gets a flower and a probability as well (section
+# 6).
+#
+# </details>
+# <details><summary>It overfits; early stopping would have helped.</summary>
+#
+# **No.** Its probabilities for flowers may be honest all the same. However long it is
+# trained, no image tells it what is none of the five.
+#
+# </details>
+# <details><summary>It shares out belief among its five names only.</summary>
+#
+# **Right.** "None of these" has no place in the softmax. If one logit is well above the
+# others, its name gets nearly all, whatever the photo shows.
+#
+# </details>
+# <details><summary>The softmax was applied twice.</summary>
+#
+# **No.** Twice makes the number smaller. For five classes it is $e/(e+4)$ at most, or
+# about 40 %.
+#
+# </details>
+
+# %% [markdown]
+# **4. A threshold on the energy keeps 95 % of the validation images. What does that
+# promise?**
+#
+# <details><summary>Of similar images, it answers about 95 %.</summary>
+#
+# **Right.** That is all that was chosen, and with luck in it: both the validation
+# images and the new ones are a sample.
+#
+# </details>
+# <details><summary>Of the answers it gives, about 95 % are right.</summary>
+#
+# **No.** To keep an image is to answer it, rightly or wrongly. How many answers are
+# wrong is the risk.
+#
+# </details>
+# <details><summary>It refuses 95 % of the pictures without a flower.</summary>
+#
+# **No.** The threshold has seen none of them. What it refuses depends on what comes, so
+# it has to be counted.
+#
+# </details>
+# <details><summary>It is 95 % sure of each answer it gives.</summary>
+#
+# **No.** The energy is no probability, and the 95 % is a share of images, not a
+# confidence.
+#
+# </details>
+
+# %% [markdown]
+# **5. Your web page fetches the address that a visitor types, once you have checked
+# that it is public. What is missing?**
+#
+# <details><summary>Nothing: a public host cannot reach inside.</summary>
+#
+# **No.** It need not. It answers with a redirect to a private address, and *your*
+# server goes there.
+#
+# </details>
+# <details><summary>A check that the content type is an image.</summary>
+#
+# **No.** By then the request has reached the private machine. Besides, a host may send
+# any type it likes.
+#
+# </details>
+# <details><summary>The same check again at every redirect.</summary>
+#
+# **Right.** A public host may point inward. And connect to the very address that was
+# checked, since a name may be looked up twice with two answers.
+#
+# </details>
+# <details><summary>A rule that only https is allowed.</summary>
+#
+# **No.** That protects what travels on the way. It does not say where the way leads.
+#
+# </details>
+
+# %% [markdown]
 # ## References
 #
 # - W. Liu, X. Wang, J. Owens, Y. Li, *Energy-based Out-of-distribution Detection*,
@@ -1440,6 +1619,7 @@ check.mirrored_too(mirrored_too)
 #   and vultilion took them (Flickr, CC BY 2.0).
 
 # %% [markdown]
-# **Next.** From one residual block to a name for your own photo: that was the way. What
-# to do with it is yours. Take photos of your own, of classes of your own, and go
-# through lesson 06 once more.
+# **Next.** From one residual block to a name for your own photo: that was the way. Take
+# photos of your own, of classes of your own, and go through lesson 06 once more. And if
+# a training goes wrong, [08 · When training goes wrong](08_debugging.ipynb) is about
+# finding out why.

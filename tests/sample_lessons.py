@@ -1,6 +1,25 @@
 """Small lessons for the tests of the tools, and what reads their notebooks."""
 
-GOOD = r"""# %% [markdown]
+
+def choice(answer, verdict, text):
+    """Return one choice of a question."""
+    summary = f"# <details><summary>{answer}</summary>"
+    return f"{summary}\n#\n# **{verdict}.** {text}\n#\n# </details>\n"
+
+
+def question(number, right):
+    """Return a question of a quiz; the choice at the place `right` is right."""
+    text = f"\n# %% [markdown]\n# **{number}. How much is $1 + {right}$?**\n#\n"
+    for place, answer in enumerate(("One.", "Two.", "Three.")):
+        verdict = "Right" if place == right else "No"
+        text += choice(answer, verdict, f"One and {right} are {right + 1}.")
+    return text
+
+
+QUIZ = "".join(question(n, right) for n, right in enumerate((0, 1, 1, 0, 2), 1))
+
+GOOD = (
+    r"""# %% [markdown]
 # # 01 Sums
 #
 # The mean is $\frac{1}{N}\sum_{i=1}^{N} x_i$.
@@ -21,10 +40,25 @@ print("again")
 print("again")
 
 # %%
+# Figure: an empty pair of axes;
+# nothing is drawn on it.
+
+# twice as wide as high
 figure, ax = plt.subplots(figsize=(2, 1))
 
 # %% [markdown]
-# ## Exercise ★
+# ## Results
+
+# %%
+from IPython.display import display
+
+key = "application/vnd.resnet-course.result+json"
+for result in ("first", "test accuracy 84.2 %"):
+    bundle = {"text/plain": result, key: {"result": result, "data": "drawn"}}
+    display(bundle, raw=True)
+
+# %% [markdown]
+# ## Exercises
 
 
 # %% tags=["exercise"]
@@ -43,16 +77,16 @@ def double(x):
 print("✓" if double(2) == 4 else "Not solved yet: what is x + x?")
 
 # %% [markdown]
-# ## Results
-
-# %%
-from IPython.display import display
-
-key = "application/vnd.resnet-course.result+json"
-for result in ("first", "test accuracy 84.2 %"):
-    bundle = {"text/plain": result, key: {"result": result, "data": "drawn"}}
-    display(bundle, raw=True)
+# ## Quiz
+#
+# Open the answer that you would give.
 """
+    + QUIZ
+    + """
+# %% [markdown]
+# ## References
+"""
+)
 
 BAD = """# %% [markdown]
 # # 02 Fails

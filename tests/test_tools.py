@@ -9,8 +9,7 @@ import lab
 import nbformat
 import numpy as np
 import pytest
-from check_lessons import check_lesson, count_words
-from lesson_files import read_lesson
+from lesson_files import figure_text, read_lesson
 from PIL import Image
 from sample_lessons import BAD, GOOD, code_cells
 
@@ -152,11 +151,16 @@ def put_stream(name, text):
 
 
 def unsolve(notebook):
-    code_cells(notebook)[-2].outputs[0].text = "Not solved yet"
+    code_cells(notebook)[-1].outputs[0].text = "Not solved yet"
 
 
 def solve(notebook):
-    code_cells(notebook)[-3].outputs[0].text = "✓"
+    code_cells(notebook)[-2].outputs[0].text = "✓"
+
+
+def draw(notebook):
+    data = {"image/png": "iVBORw0KGgo="}
+    add_output(code_cells(notebook)[1], output_type="display_data", data=data)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +176,7 @@ def solve(notebook):
         (put_stream("stdout", "x" * 2**20), "at most 1.0"),
         (unsolve, "does not pass its check"),
         (solve, 'should print "Not solved yet"'),
+        (draw, "draws a figure without saying what it shows"),
     ],
 )
 def test_check_finds_a_damaged_notebook(copy, damage, complaint):
@@ -200,57 +205,19 @@ def test_stray_notebook_is_named(copy):
     assert problems == ["07_gone.ipynb has no lesson: delete it."]
 
 
-# Checking lessons
-
-
-def test_good_lesson_keeps_the_rules(lesson):
-    assert check_lesson(lesson) == []
-
-
-LONG_CELL = "# %%\n" + "x = 1\n" * 31
-LONG_CLASS = "# %%\nclass A:\n" + "    x = 1\n" * 45
-FAIR_CLASS = (
-    "# %%\nclass A:\n"
-    '    """One.\n\n    Two\n    three.\n    """\n\n' + "    x = 1  # why\n" * 44
-)
-PROSE = "# %% [markdown]\n# " + "word " * 121 + "\n"
-STUB = '# %% tags=["exercise"]\ndef f():\n    pass\n\n\ncheck(f)\n'
-
-
 @pytest.mark.parametrize(
-    ("addition", "complaint"),
+    ("source", "text"),
     [
-        (LONG_CELL, "31 code lines, at most 30"),
-        (LONG_CLASS, "46 code lines, at most 45"),
-        (PROSE, "121 words of prose, at most 120"),
-        ('# %% tags=["solutions"]\nx = 1\n', "unknown tag 'solutions'"),
-        ('# %% tags=["setup"]\nx = 1\n', "2 setup cells"),
-        ("# %%\nx = 1\n\n# %%\ny = 1\n", "third code cell in a row"),
-        ("# %%\n# !pip install torch\n", "installs something"),
-        (STUB, "has no solution"),
-        (
-            STUB + '# %% tags=["solution"]\ndef g():\n    pass\n\n\ncheck(f)\n',
-            "does not define ['f']",
-        ),
-        (
-            STUB + '# %% tags=["solution"]\ndef f():\n    pass\n\n\ncheck(f, 2)\n',
-            "same call",
-        ),
-        ('# %% tags=["solution"]\nx = 1\n', "does not follow its exercise"),
+        ("# Figure: loss against\n# epoch.\n\n# why\nplot()", "loss against epoch."),
+        ("# Figure: one line.\nplot()  # Figure: no", "one line."),
+        ("plot()\n# Figure: too late", ""),
+        ("# why\n# Figure: not the first line\nplot()", ""),
+        ("# Figures are drawn here\nplot()", ""),
+        ("# Figure:\nplot()", ""),
     ],
 )
-def test_rule_broken_is_named(lesson, addition, complaint):
-    prose = "\n# %% [markdown]\n# Prose.\n\n" if complaint[:5] != "third" else "\n"
-    lesson.write_text(GOOD + prose + addition, encoding="utf-8")
-    (problem,) = check_lesson(lesson)
-    assert complaint in problem
-    assert problem.startswith("01_sums")
-
-
-def test_docstrings_comments_and_formulas_do_not_count(lesson):
-    lesson.write_text(GOOD + "\n# %%\n# why\n" + FAIR_CLASS[5:], encoding="utf-8")
-    assert check_lesson(lesson) == []
-    assert count_words("A [link](https://a.b/c d) – $x + y$ and $$a\nb$$ end") == 4
+def test_figure_text_is_the_comment_at_the_top(source, text):
+    assert figure_text(nbformat.v4.new_code_cell(source)) == text
 
 
 # The reader's own copy

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from lesson_files import find_lessons, first_line, read_lesson, tags_of
 from nbformat import NotebookNode
+from quiz_rules import MOST_WORDS as MOST_QUESTION_WORDS
+from quiz_rules import check_quiz, is_question
 
 TAGS = {"setup", "check", "exercise", "solution", "long-run"}
 MOST_CODE_LINES = 30
@@ -23,6 +25,7 @@ MOST_CODE_CELLS_IN_A_ROW = 2
 INSTALL = re.compile(r"\b(pip3?|conda|mamba|apt|apt-get|npm)\b[\w\s-]*\binstall\b")
 MATHS = re.compile(r"\$\$.*?\$\$|\$.*?\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
 LINK_TARGET = re.compile(r"\]\([^)]*\)|<https?:[^>]*>")
+HTML_TAG = re.compile(r"</?\w+>")
 
 
 def check_lesson(lesson: Path) -> list[str]:
@@ -33,7 +36,8 @@ def check_lesson(lesson: Path) -> list[str]:
         for number, cell in enumerate(cells, 1)
         for problem in check_cell(cell)
     ]
-    problems += [f"{lesson.stem}: {problem}" for problem in check_order(cells)]
+    for check in (check_order, check_quiz):
+        problems += [f"{lesson.stem}: {problem}" for problem in check(cells)]
     return problems
 
 
@@ -43,8 +47,9 @@ def check_cell(cell: NotebookNode) -> Iterator[str]:
         yield f"unknown tag {tag!r}; there are {', '.join(sorted(TAGS))}."
     if cell.cell_type == "markdown":
         words = count_words(cell.source)
-        if words > MOST_WORDS:
-            yield f"{words} words of prose, at most {MOST_WORDS}."
+        most = MOST_QUESTION_WORDS if is_question(cell) else MOST_WORDS
+        if words > most:
+            yield f"{words} words of prose, at most {most}."
         return
     lines, has_class = count_code_lines(cell.source)
     most = MOST_CLASS_LINES if has_class else MOST_CODE_LINES
@@ -102,8 +107,8 @@ def defined_names(tree: ast.Module) -> set[str]:
 
 
 def count_words(prose: str) -> int:
-    """Return the words of a prose cell; formulas and link targets are none."""
-    prose = LINK_TARGET.sub("]", MATHS.sub(" ", prose))
+    """Return the words of a prose cell; formulas, link targets and tags are none."""
+    prose = LINK_TARGET.sub("]", MATHS.sub(" ", HTML_TAG.sub(" ", prose)))
     return sum(bool(re.search(r"\w", word)) for word in prose.split())
 
 

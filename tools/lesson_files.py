@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 import jupytext
@@ -80,6 +81,17 @@ def tags_of(cell: NotebookNode) -> list[str]:
 def first_line(cell: NotebookNode) -> str:
     """Return the first line of a cell, to name it by."""
     return cell.source.strip().split("\n", 1)[0]
+
+
+def figure_text(cell: NotebookNode) -> str:
+    """Return what a cell says of its figure, or "".
+
+    That is the comment `# Figure: …` with which the cell begins, up to the first line
+    that is no comment, in one line and without the word "Figure".
+    """
+    comment = takewhile(lambda line: line.startswith("#"), cell.source.splitlines())
+    text = " ".join(line.lstrip("# ") for line in comment)
+    return text.removeprefix("Figure:").strip() if text.startswith("Figure:") else ""
 
 
 def output_text(cell: NotebookNode) -> str:
