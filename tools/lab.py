@@ -28,7 +28,7 @@ def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
     """
     sha256 = lesson_sha256(lesson)
     mine = folder / f"{lesson.stem}.ipynb"
-    newer = folder / f"{lesson.stem}.new-{sha256[:8]}.ipynb"
+    newer = folder / name_beside(mine.name, sha256)
     if not mine.exists():
         write_notebook(read_lesson(lesson), mine)
         return f"{mine.name}: new"
@@ -40,6 +40,11 @@ def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
         f"{mine.name}: yours, kept as it is; the lesson has changed since, "
         f"its new version is {newer.name}"
     )
+
+
+def name_beside(name: str, sha256: str) -> str:
+    """Return the name for a new version of a file that is kept."""
+    return f"{Path(name).stem}.new-{sha256[:8]}{Path(name).suffix}"
 
 
 def copied_sha256(notebook: Path) -> str | None:
@@ -54,8 +59,14 @@ def copied_sha256(notebook: Path) -> str | None:
 def main(arguments: list[str]) -> int:
     """Copy what is missing, then run JupyterLab with the arguments given."""
     print(f"Your copy of the course is in {MY_COURSE}:")
-    for lesson in find_lessons(folder=LESSONS):
-        print(f"  {copy_lesson(lesson)}")
+    try:
+        for lesson in find_lessons(folder=LESSONS):
+            print(f"  {copy_lesson(lesson, MY_COURSE)}")
+    except OSError as error:
+        raise SystemExit(
+            f"Cannot write {error.filename or MY_COURSE} ({error.strerror}); free the "
+            "place for the folder, or make it writable."
+        ) from None
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={MY_COURSE}"]
     try:
         return subprocess.run([*command, *arguments]).returncode

@@ -1,0 +1,186 @@
+"""Writes an edition of the lessons for a class; a file that was changed is kept.
+
+python tools/editions.py --student DIR [01 03 …]   without outputs and solutions
+python tools/editions.py --teacher DIR             solutions open, with timing notes
+python tools/editions.py --nbgrader DIR            a course directory for nbgrader
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from check_lessons import count_words
+from lab import name_beside
+from lesson_files import find_lessons, read_lesson, tags_of
+from nbformat import NotebookNode
+from nbgrader_edition import CONFIG, assignment, stars
+
+from course_utils.files import write_atomically
+
+RECORD = ".edition.json"
+WORDS_A_MINUTE = 150
+MINUTES_A_CODE_CELL = 1
+MINUTES_A_STAR = 5
+SECTION = re.compile(r"(?m)^(?=## )")
+
+
+class Edition:
+    """A folder, and the hashes of what was written into it."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise SystemExit(f"{folder} is a file; name a folder for the edition.")
+        self.folder, self.kind = folder, kind
+        try:
+            record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+            self.written = dict(record["files"])
+        except (FileNotFoundError, ValueError, TypeError, LookupError):
+            self.written = {}  # then only what is equal to the new version is ours
+            return
+        if record.get("kind") != kind:
+            raise SystemExit(
+                f"{folder} holds the edition --{record.get('kind')}; name another "
+                f"folder for --{kind}."
+            )
+
+    def lay(self, name: str, text: str) -> str:
+        """Write a file, or beside it where somebody else's is; say what was done."""
+        path, content = self.folder / name, text.encode()
+        new, old = hashlib.sha256(content).hexdigest(), self.written.get(name)
+        if not path.exists():
+            self._write(name, content, new)
+            return f"{name}: new"
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found in (new, old):
+            self._write(name, content, new)
+            return f"{name}: {'up to date' if found == new else 'brought up to date'}"
+        whose = "changed since it was written" if old else "here before, and not ours"
+        if old == new:
+            return f"{name}: {whose}, kept as it is"
+        beside = self.folder / name_beside(path.name, new)  # not among nbgrader's own
+        if not beside.exists():
+            write_atomically(beside, lambda part: part.write_bytes(content))
+        return f"{name}: {whose}, kept as it is; the new version is {beside.name}"
+
+    def _write(self, name: str, content: bytes, sha256: str) -> None:
+        write_atomically(self.folder / name, lambda part: part.write_bytes(content))
+        self.written[name] = sha256
+        record = json.dumps({"kind": self.kind, "files": self.written}, indent=1)
+        write_atomically(
+            self.folder / RECORD, lambda part: part.write_text(record, encoding="utf-8")
+        )
+
+
+def student(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook without its solutions."""
+    notebook.cells = [c for c in notebook.cells if "solution" not in tags_of(c)]
+    return notebook
+
+
+def minutes(words: int, code_cells: int = 0, num_stars: int = 0) -> int:
+    """Return a rule of thumb for the time to read, run and solve, at least 1."""
+    estimate = words / WORDS_A_MINUTE + code_cells * MINUTES_A_CODE_CELL
+    return max(1, math.ceil(estimate + num_stars * MINUTES_A_STAR))
+
+
+def teacher(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook with its solutions open and notes on the time."""
+    loads = [[0, 0, 0]]  # of the part before the first section, then of each section
+    text = notebook.cells[0]
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)
+        if cell.cell_type == "markdown":
+            text = cell
+            first, *sections = SECTION.split(cell.source)
+            loads[-1][0] += count_words(first)
+            loads += [[count_words(section), 0, 0] for section in sections]
+        elif "exercise" in tags_of(cell):
+            loads[-1][2] += stars(text.source)
+            time = minutes(count_words(text.source), num_stars=stars(text.source))
+            text.source += f"\n\n> ⏱ This exercise: about {time} min (estimate)."
+        elif "solution" not in tags_of(cell):
+            loads[-1][1] += 1
+    times = iter([minutes(*load) for load in loads[1:]])
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = SECTION.sub("", cell.source)
+            cell.source = "".join(_with_times(cell.source, times))
+    total = minutes(*map(sum, zip(*loads, strict=True)))
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    notebook.cells[0].source = (
+        f"{title}\n\n> ⏱ **For the teacher:** about {total} min in all. All times are "
+        f"estimates, not measurements: {WORDS_A_MINUTE} words a minute, "
+        f"{MINUTES_A_CODE_CELL} minute a code cell, {MINUTES_A_STAR} minutes a star. "
+        f"The time that long cells compute comes on top.\n{rest}"
+    )
+    return notebook
+
+
+def _with_times(source: str, times: Iterator[int]) -> Iterator[str]:
+    """Yield a cell's parts, each section's time under its heading."""
+    for part in SECTION.split(source):
+        heading, _, rest = part.partition("\n")
+        if not heading.startswith("## "):
+            yield part
+            continue
+        yield f"{heading}\n\n> ⏱ about {next(times)} min (estimate)\n{rest}"
+
+
+def as_text(notebook: NotebookNode) -> str:
+    """Return what goes into the file."""
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook).rstrip("\n") + "\n"
+
+
+def edition_of(kind: str, lesson: Path) -> tuple[str, str]:
+    """Return the name and the text of a lesson's file in an edition."""
+    name, notebook = f"{lesson.stem}.ipynb", read_lesson(lesson)
+    if kind == "nbgrader":
+        return f"source/{lesson.stem}/{name}", as_text(assignment(notebook))
+    return name, as_text((student if kind == "student" else teacher)(notebook))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the editions asked for, one line a file."""
+    parser = argparse.ArgumentParser(
+        description="Write an edition of the lessons; a file that was changed is kept."
+    )
+    kinds = parser.add_mutually_exclusive_group(required=True)
+    kinds.add_argument("--student", metavar="DIR", help="solutions removed")
+    kinds.add_argument("--teacher", metavar="DIR", help="solutions open, with times")
+    kinds.add_argument("--nbgrader", metavar="DIR", help="a course for nbgrader")
+    parser.add_argument("lessons", nargs="*", help="for example 01 03; default: all")
+    options = vars(parser.parse_args(arguments))
+    lessons = find_lessons(options.pop("lessons"))
+    ((kind, folder),) = ((k, Path(v)) for k, v in options.items() if v is not None)
+    left_out = 0
+    try:
+        edition = Edition(folder, kind)
+        if kind == "nbgrader":
+            print(edition.lay(CONFIG.name, CONFIG.read_text(encoding="utf-8")))
+        for lesson in lessons:
+            try:
+                name, text = edition_of(kind, lesson)
+            except ValueError as error:
+                print(f"{lesson.stem}: left out: {error}", file=sys.stderr)
+                left_out = 1
+            else:
+                print(edition.lay(name, text))
+    except OSError as error:
+        raise SystemExit(
+            f"Cannot write {error.filename or folder} ({error.strerror}); name a "
+            "folder that you may write to."
+        ) from None
+    return left_out
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
