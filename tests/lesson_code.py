@@ -1,12 +1,16 @@
-"""What a lesson defines, without running its experiments."""
+"""What a lesson defines and asks, without running its experiments."""
 
 import ast
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jupytext
+import pytest
 from torch import Tensor, nn
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
@@ -23,14 +27,88 @@ def definitions(lesson: str, skip: Collection[str] = ("exercise",)) -> dict[str,
     """
     namespace: dict[str, Any] = {"__name__": f"lesson_{lesson}"}
     for cell in jupytext.read(LESSONS / f"{lesson}.py", fmt="py:percent").cells:
-        if cell.cell_type != "code" or set(cell.metadata.get("tags", [])) & set(skip):
+        if cell.cell_type != "code" or _tags(cell) & set(skip):
             continue
+        kinds = (*KINDS, ast.Assign) if _asks(cell) else KINDS
         nodes = [
-            node for node in ast.parse(cell.source).body if isinstance(node, KINDS)
+            node for node in ast.parse(cell.source).body if isinstance(node, kinds)
         ]
         code = compile(ast.Module(nodes, []), f"{lesson}.py", "exec")
         exec(code, namespace)
     return namespace
+
+
+def _tags(cell: Any) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def _asks(cell: Any) -> bool:
+    return bool(_tags(cell) & {"exercise", "solution"})
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise of a lesson, as its cells have it.
+
+    Attributes:
+        lesson: The lesson's file's name without ".py".
+        name: The name of its check.
+        expression: What the last line of the cell hands to the check.
+        prose: The text before the cell.
+    """
+
+    lesson: str
+    name: str
+    expression: str
+    prose: str
+
+    @property
+    def judge(self) -> Callable[[Any], int]:
+        """Its check."""
+        module = import_module(f"course_utils.checks.lesson_{self.lesson[:2]}")
+        return getattr(module, self.name)
+
+    @property
+    def stub(self) -> Any:
+        """What the exercise's cell hands to the check."""
+        return eval(self.expression, _cells(self.lesson, "solution"))
+
+    @property
+    def solution(self) -> Any:
+        """What the solution's cell hands to the check."""
+        return eval(self.expression, _cells(self.lesson, "exercise"))
+
+
+@cache
+def _cells(lesson: str, skip: str) -> dict[str, Any]:
+    return definitions(lesson, (skip,))
+
+
+def exercises() -> list[Exercise]:
+    """Return the exercises of all lessons, in order."""
+    found = []
+    for path in sorted(LESSONS.glob("[0-9][0-9]_*.py")):
+        prose = ""
+        for cell in jupytext.read(path, fmt="py:percent").cells:
+            if "exercise" in _tags(cell):
+                call = ast.parse(cell.source).body[-1].value
+                (answer,) = call.args
+                found.append(
+                    Exercise(path.stem, call.func.attr, ast.unparse(answer), prose)
+                )
+            prose = cell.source
+    return found
+
+
+def verdict(
+    judge: Callable[[Any], int], answer: Any, capsys: pytest.CaptureFixture
+) -> tuple[bool, list[str]]:
+    """Return whether a check lets an answer pass, and the lines it printed."""
+    capsys.readouterr()
+    passed = judge(answer)
+    said = capsys.readouterr()
+    assert not said.err
+    return bool(passed), said.out.splitlines()
 
 
 def forward_source(lesson: str, class_name: str) -> str:

@@ -7,12 +7,10 @@ from lesson_code import definitions, forward_source
 from torch import nn
 
 from course_utils import models
-from course_utils.checks import lesson_01 as check
 from course_utils.models import cifar, resnet
 
 NAME = "01_residual_blocks"
 LESSON = definitions(NAME)
-STUBS = definitions(NAME, skip=("solution",))
 
 
 def projection(in_channels, channels, stride):
@@ -108,22 +106,6 @@ def test_multiply_adds_of_grouped_and_strided_convolutions():
     assert LESSON["multiply_adds"](net, torch.zeros(3, 4, 8, 8)) == expected
 
 
-@pytest.mark.parametrize(
-    ("name", "check_name"),
-    [
-        ("needs_projection", "needs_projection"),
-        ("start_as_identity", "start_as_identity"),
-        ("PreActBlock", "pre_activation"),
-    ],
-)
-def test_solutions_pass_and_stubs_are_not_solved_yet(name, check_name, capsys):
-    judge = getattr(check, check_name)
-    assert judge(LESSON[name])
-    assert "✓" in capsys.readouterr().out
-    assert not judge(STUBS[name])
-    assert capsys.readouterr().out.startswith("Not solved yet. Hint:")
-
-
 def zero_every_norm(model):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -149,25 +131,14 @@ def zero_gamma_and_beta(model):
             nn.init.ones_(module.bn1.bias)
 
 
-@pytest.mark.parametrize(
-    ("judge", "answer", "hint"),
-    [
-        (check.needs_projection, lambda i, o, s: s != 1, "stride 1 keeps height"),
-        (check.needs_projection, lambda i, o, s: i != o, "what does the stride do"),
-        (check.needs_projection, lambda i, o, s: i < o or s > 1, "what else has a"),
-        (check.needs_projection, lambda i, o, s: True, "what of the shape changes"),
-        (check.needs_projection, lambda i, o, s: "dashed", "True or False"),
-        (check.start_as_identity, zero_every_norm, "only one factor"),
-        (check.start_as_identity, zero_bn2, "kind Bottleneck the branch still"),
-        (check.start_as_identity, zero_branch_weights, "which is the last"),
-        (check.start_as_identity, zero_gamma_and_beta, "bn1.bias was changed"),
-    ],
-)
-def test_wrong_answers_get_the_right_hint(judge, answer, hint, capsys):
-    assert not judge(answer)
-    output = capsys.readouterr().out
-    assert output.startswith("✗")
-    assert hint in output
+def frozen_at_zero(model):
+    LESSON["start_as_identity"](model)
+    model.requires_grad_(False)
+
+
+def in_eval(model):
+    LESSON["start_as_identity"](model)
+    model.eval()
 
 
 def branch(block, x):
@@ -179,31 +150,69 @@ def post_activation(block, x):
     return F.relu(out + x)
 
 
-@pytest.mark.parametrize(
-    ("forward", "hint"),
-    [
-        (lambda block, x: F.relu(x + branch(block, x)), "a ReLU follows the addition"),
-        (branch, "is the input still added"),
-        (post_activation, "as in BasicBlock"),
-        (lambda block, x: F.relu(block.bn1(x)) + branch(block, x), "starts at x"),
-        (lambda block, x: x.add_(branch(block, x)), "changed its own input"),
-        (lambda block, x: x + 2 * branch(block, x), "from the inside out"),
-    ],
-)
-def test_wrong_blocks_get_the_right_hint(forward, hint, capsys):
-    class Block(LESSON["PreActBlock"]):
-        pass
+def block_with(forward=None, **layers):
+    """Return the lesson's pre-activation block with another forward or layers."""
 
-    Block.forward = forward
-    assert not check.pre_activation(Block)
-    assert hint in capsys.readouterr().out
-
-
-def test_a_block_with_a_bias_is_told_so(capsys):
     class Block(LESSON["PreActBlock"]):
         def __init__(self, channels):
             super().__init__(channels)
-            self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+            for name, layer in layers.items():
+                setattr(self, name, layer)
 
-    assert not check.pre_activation(Block)
-    assert "bias" in capsys.readouterr().out
+    if forward:
+        Block.forward = forward
+    return Block
+
+
+WRONG = [  # exercise, answer, part of the hint: test_exercises.py
+    ("needs_projection", lambda i, o, s: s != 1, "stride 1 keeps height"),
+    ("needs_projection", lambda i, o, s: i != o, "what does the stride do"),
+    ("needs_projection", lambda i, o, s: i != o or s == 2, "what does the stride do"),
+    ("needs_projection", lambda i, o, s: i < o or s > 1, "what else has a"),
+    ("needs_projection", lambda i, o, s: True, "what of the shape changes"),
+    ("needs_projection", lambda i, o, s: "dashed", "True or False"),
+    ("start_as_identity", zero_every_norm, "only one factor"),
+    ("start_as_identity", zero_bn2, "kind Bottleneck the branch still"),
+    ("start_as_identity", zero_branch_weights, "which is the last"),
+    ("start_as_identity", zero_gamma_and_beta, "bn1.bias was changed"),
+    ("start_as_identity", frozen_at_zero, "γ only starts at zero"),
+    ("start_as_identity", in_eval, "is in eval() now"),
+    (
+        "pre_activation",
+        block_with(lambda block, x: F.relu(x + branch(block, x))),
+        "a ReLU follows the addition",
+    ),
+    ("pre_activation", block_with(branch), "is the input still added"),
+    ("pre_activation", block_with(post_activation), "as in BasicBlock"),
+    (
+        "pre_activation",
+        block_with(lambda block, x: F.relu(block.bn1(x)) + branch(block, x)),
+        "starts at x",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda block, x: x.add_(branch(block, x))),
+        "an in-place ReLU or +=",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda block, x: x + 2 * branch(block, x)),
+        "from the inside out",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda block, x: x + branch(block, x).detach()),
+        "without detach()",
+    ),
+    (
+        "pre_activation",
+        block_with(conv1=nn.Conv2d(12, 12, 3, padding=1)),
+        "what does a bias do",
+    ),
+    (
+        "pre_activation",
+        block_with(conv2=nn.Conv2d(12, 12, 3, bias=False)),
+        "how many does a 3×3 kernel lose",
+    ),
+    ("pre_activation", block_with(bn2=nn.Identity()), "names the four layers"),
+]

@@ -7,11 +7,9 @@ from lesson_code import definitions, forward_source, wrong_shape_comments
 from torch import nn
 
 from course_utils import models
-from course_utils.checks import lesson_02 as check
 from course_utils.models.compare import first_difference
 
 LESSON = definitions("02_full_network")
-STUBS = definitions("02_full_network", skip=("solution",))
 RESNEXT = {"groups": 32, "width_per_group": 4}
 
 
@@ -81,37 +79,22 @@ def test_stride_on_the_first_1x1_gives_the_papers_count():
     assert sum(LESSON["count_multiply_adds"](network).values()) / 1e9 < 3.9
 
 
-def said(capsys, verdict, expected, words):
-    assert verdict == expected
-    assert words in capsys.readouterr().out
+def two_a_block(block, layers):
+    return sum(layers) * 2 + 2
 
 
-@pytest.mark.parametrize(
-    "name", ["depth_in_the_name", "cifar_parameters", "frozen_classifier"]
-)
-def test_solutions_pass_and_stubs_are_not_solved_yet(capsys, name):
-    said(capsys, getattr(check, name)(STUBS[name]), False, "Not solved yet. Hint:")
-    said(capsys, getattr(check, name)(LESSON[name]), True, "✓ ")
+def only_the_branches(block, layers):
+    return sum(layers) * (2 if block is models.BasicBlock else 3)
 
 
-@pytest.mark.parametrize(
-    ("answer", "hint"),
-    [
-        (
-            lambda b, n: sum(n) * (2 if b is models.BasicBlock else 3),
-            "outside the four",
-        ),
-        (lambda b, n: sum(n) * 2 + 2, "branch of a Bottleneck"),
-        (
-            lambda b, n: (
-                sum(n) * (3 if b.expansion == 4 else 2) + 5 + (b.expansion == 4)
-            ),
-            "projections",
-        ),
-    ],
-)
-def test_wrong_depths(capsys, answer, hint):
-    said(capsys, check.depth_in_the_name(answer), False, hint)
+def with_projections(block, layers):
+    projections = len(layers) - (block is models.BasicBlock)
+    return only_the_branches(block, layers) + 2 + projections
+
+
+def four_stages(block, layers):
+    first, second, third, fourth = layers
+    return LESSON["depth_in_the_name"](block, (first, second, third, fourth))
 
 
 def parameters(depth, num_classes=10, *, norm=2, bias=0, halved=True, head_bias=True):
@@ -125,21 +108,17 @@ def parameters(depth, num_classes=10, *, norm=2, bias=0, halved=True, head_bias=
     return total + (64 + head_bias) * num_classes
 
 
-@pytest.mark.parametrize(
-    ("mistake", "hint"),
-    [
-        ({"norm": 0}, "norms have trained numbers"),
-        ({"norm": 4}, "running statistics"),
-        ({"bias": 1}, "have a bias"),
-        ({"head_bias": False}, "nn.Linear have besides"),
-        ({"halved": False}, "how many channels enter"),
-        ({"norm": 7}, "stage by stage"),
-    ],
-)
-def test_wrong_parameter_counts(capsys, mistake, hint):
-    assert parameters(20) == 269_722
-    wrong = check.cifar_parameters(lambda *a: parameters(*a, **mistake))
-    said(capsys, wrong, False, hint)
+def test_the_counts_below_differ_by_their_mistakes_alone():
+    assert parameters(20) == LESSON["cifar_parameters"](20) == 269_722
+
+
+def counted(**mistake):
+    return lambda depth, num_classes: parameters(depth, num_classes, **mistake)
+
+
+def built(depth, num_classes):
+    network = models.cifar_resnet(depth, num_classes)
+    return sum(p.numel() for p in network.parameters())
 
 
 class Head(nn.Module):
@@ -158,15 +137,47 @@ class Head(nn.Module):
         return self.fc(features.mean((2, 3)) if self.pool else features.flatten(1))
 
 
-@pytest.mark.parametrize(
-    ("mistake", "hint"),
-    [
-        ({"frozen": False}, "requires_grad"),
-        ({}, "statistics"),  # frozen, but train() reaches the norms
-        ({"channels": 100}, "how many channels"),
-        ({"pool": False}, "height and width"),
-    ],
-)
-def test_wrong_classifiers(capsys, mistake, hint):
-    wrong = check.frozen_classifier(lambda b, n: Head(b, n, **mistake))
-    said(capsys, wrong, False, hint)
+class Frozen(LESSON["FrozenClassifier"]):
+    """The solution, to be spoilt."""
+
+
+class HighestFeature(Frozen):
+    def forward(self, images):
+        return self.fc(self.backbone(images).amax(dim=(2, 3)))
+
+
+class NoGradient(Frozen):
+    @torch.no_grad()
+    def forward(self, images):
+        return super().forward(images)
+
+
+class ReturnsNothing(Frozen):
+    def train(self, mode=True):
+        super().train(mode)
+
+
+def headed(**mistake):
+    return lambda backbone, num_classes: Head(backbone, num_classes, **mistake)
+
+
+WRONG = [  # exercise, answer, part of the hint: test_exercises.py
+    ("depth_in_the_name", only_the_branches, "outside the stages"),
+    ("depth_in_the_name", two_a_block, "branch of a Bottleneck"),
+    ("depth_in_the_name", with_projections, "projections are not counted"),
+    ("depth_in_the_name", four_stages, "first, second, third, fourth = layers"),
+    ("cifar_parameters", counted(norm=0), "norms have trained numbers"),
+    ("cifar_parameters", counted(norm=4), "running statistics"),
+    ("cifar_parameters", counted(bias=1), "have a bias"),
+    ("cifar_parameters", counted(head_bias=False), "nn.Linear have besides"),
+    ("cifar_parameters", counted(halved=False), "how many channels enter"),
+    ("cifar_parameters", counted(norm=7), "stage by stage"),
+    ("cifar_parameters", built, "places in its kernel"),
+    ("frozen_classifier", headed(frozen=False), "requires a gradient"),
+    ("frozen_classifier", headed(), "in which mode is the backbone"),
+    ("frozen_classifier", headed(channels=100), "how many channels"),
+    ("frozen_classifier", headed(pool=False), "height and width"),
+    ("frozen_classifier", HighestFeature, "the mean over height"),
+    ("frozen_classifier", NoGradient, "what does it enclose"),
+    ("frozen_classifier", ReturnsNothing, "nn.Module's own does"),
+]

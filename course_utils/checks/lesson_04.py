@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from course_utils.checks.reporting import Wrong, exercise
+from course_utils.checks.values import number, several
 
 
-@exercise(hint="a row's diagonal entry over the row's sum, then the mean of the rows.")
+@exercise(hint="which entry of a row counts the hits, and what does a row add up to?")
 def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
     """Return a sentence if `answer` is the mean of the classes' accuracies."""
     matrix = torch.tensor([[45, 5, 0], [2, 6, 2], [1, 0, 1]])
     right = (0.9 + 0.6 + 0.5) / 3
-    found = answer(matrix)
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return the mean.")
+    found = number(answer(matrix))
     if math.isclose(found, 52 / 62, rel_tol=1e-4):
         raise Wrong(
             "This is the overall accuracy: the class with most images decides. Hint: "
@@ -35,11 +34,12 @@ def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
             "classes are there to average over?"
         )
     empty = torch.tensor([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
-    found = answer(empty)
-    if found is None or not math.isclose(found, (0.8 + 0.75) / 2, rel_tol=1e-4):
+    leave_out = "0/0 is neither 0 nor 1; leave a class without images out."
+    found = number(answer(empty), leave_out)
+    if not math.isclose(found, (0.8 + 0.75) / 2, rel_tol=1e-4):
         raise Wrong(
-            f"Right while each class has images; with a class that has none it gives "
-            f"{found}. Hint: 0/0 is neither 0 nor 1; leave that class out."
+            "Right while each class has images; with a class that has none it gives "
+            f"{found:.4g}. Hint: {leave_out}"
         )
     return "Every class counts the same, and one without an example not at all."
 
@@ -51,29 +51,33 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     confidence, predictions = probabilities.max(1)
     hits = (predictions == labels).double()
     by_confidence = hits[confidence.argsort(descending=True)]
-    whole = answer(probabilities, labels, 1.0)
-    if whole is None:
-        raise Wrong("The function returns nothing. Hint: return the accuracy.")
+    whole = number(answer(probabilities, labels, 1.0))
     if not math.isclose(whole, hits.mean().item(), abs_tol=1e-5):
         raise Wrong(
             f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
             f"{hits.mean():.4g}. Hint: then every image is answered."
         )
-    for coverage in (0.5, 0.25, 0.7):
-        number = round(coverage * len(labels))
-        found = answer(probabilities, labels, coverage)
-        right = by_confidence[:number].mean().item()
+    for coverage in (0.5, 0.25, 0.7, 0.34, 0.44):
+        kept = round(coverage * len(labels))
+        found = number(answer(probabilities, labels, coverage))
+        right = by_confidence[:kept].mean().item()
         if math.isclose(found, right, abs_tol=1e-5):
             continue
-        if math.isclose(found, by_confidence[-number:].mean().item(), abs_tol=1e-5):
+        if math.isclose(found, by_confidence[-kept:].mean().item(), abs_tol=1e-5):
             raise Wrong(
                 "These are the images of which the network is least sure. Hint: "
                 "argsort begins with the smallest."
             )
-        if math.isclose(found, by_confidence[:number].sum().item() / len(labels)):
+        if math.isclose(found, by_confidence[:kept].sum().item() / len(labels)):
             raise Wrong(
                 "The hits are right, but they are divided by all images. Hint: by how "
                 "many answers?"
+            )
+        fewer = by_confidence[: int(coverage * len(labels))].mean().item()
+        if math.isclose(found, fewer, abs_tol=1e-5):
+            raise Wrong(
+                f"A share of {coverage} of {len(labels)} images gives an accuracy on "
+                "too few. Hint: rounded to whole images; int() cuts off."
             )
         above = hits[confidence >= coverage]
         if len(above) and math.isclose(found, above.mean().item(), abs_tol=1e-5):
@@ -83,7 +87,7 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
             )
         raise Wrong(
             f"With a coverage of {coverage} of {len(labels)} images it gives "
-            f"{found:.4g}, not the accuracy on the {number} surest. Hint: the "
+            f"{found:.4g}, not the accuracy on the {kept} surest. Hint: the "
             "confidence is the highest probability, not that of the right class, "
             "which nobody knows."
         )
@@ -101,10 +105,16 @@ def lead_interval(
     first, second = np.arange(600) < 540, np.arange(600) < 504
     second[540:558] = True  # 36 only the first gets right, 18 only the second
     first, second = first[shuffled], second[shuffled]
-    found = answer(first, second, np.random.default_rng(0))
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return both ends.")
-    low, high = (float(end) for end in found)
+    ends, again = (
+        several(answer(first, second, np.random.default_rng(0)), 2, "both ends")
+        for _ in range(2)
+    )
+    low, high = (number(end) for end in ends)
+    if (low, high) != tuple(number(end) for end in again):
+        raise Wrong(
+            "The same rng gives another interval the second time. Hint: draw with the "
+            "generator that is handed over."
+        )
     lead = float(first.mean() - second.mean())
     difference = first.astype(float) - second
     width = 2 * 1.96 * difference.std() / math.sqrt(len(first))
@@ -154,16 +164,14 @@ def equal_size_calibration_error(
     confidence, predictions = probabilities.max(1)
     excess = confidence - (predictions == labels).double()
     in_order = excess[confidence.argsort()]
-    one = answer(probabilities, labels, 1)
-    if one is None:
-        raise Wrong("The function returns nothing. Hint: return the mean gap.")
+    one = number(answer(probabilities, labels, 1))
     if not math.isclose(one, abs(excess.mean().item()), abs_tol=1e-5):
         raise Wrong(
             f"With one bin it gives {one:.4f}, not |mean confidence - accuracy|, which "
             f"is {abs(excess.mean().item()):.4f}. Hint: the confidence is the highest "
             "probability."
         )
-    found = answer(probabilities, labels, 6)
+    found = number(answer(probabilities, labels, 6))
     if math.isclose(found, _equal_width(confidence, excess, 6), abs_tol=1e-5):
         raise Wrong(
             "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
@@ -180,7 +188,7 @@ def equal_size_calibration_error(
             f"With 6 bins of 10 images it gives {found:.4f}. Hint: for each bin, the "
             "mean confidence against the share of hits."
         )
-    uneven = answer(probabilities, labels, 7)
+    uneven = number(answer(probabilities, labels, 7))
     if not math.isclose(uneven, _over_groups(in_order, 7), abs_tol=1e-5):
         raise Wrong(
             "Right where the images divide evenly; with 60 images in 7 bins it gives "

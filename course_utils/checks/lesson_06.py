@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
+from course_utils.checks.values import module, refused, several
 from course_utils.models import cifar_resnet
 
 Names = Sequence[str]
@@ -22,10 +23,7 @@ def loading_report(
     model = cifar_resnet(8, num_classes=5)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     weights = {name: value + 1 for name, value in before.items()}
-    found = answer(model, dict(before))
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return three lists.")
-    if len(found) != 3 or any(len(part) for part in found):
+    if any(_three_lists(answer(model, dict(before)))):
         raise Wrong(
             "For a model and its own state dict it does not give three empty lists. "
             "Hint: then every name is on both sides, in the same shape."
@@ -39,7 +37,7 @@ def loading_report(
         sorted(name for name in weights if name.startswith("module.")),
         ["conv1.weight", "fc.weight"],
     )
-    missing, unexpected, misfits = (list(part) for part in answer(model, weights))
+    missing, unexpected, misfits = _three_lists(answer(model, weights))
     now = model.state_dict()
     if not all(torch.equal(now[name], before[name]) for name in before):
         raise Wrong(
@@ -78,20 +76,21 @@ def loading_report(
     return "Nothing was loaded, and nothing that does not fit goes unseen."
 
 
-@exercise(hint="shuffle one class's positions, cut them with np.array_split, repeat.")
+def _three_lists(found: Sequence[Names]) -> list[list[str]]:
+    parts = several(found, 3, "three lists of names")
+    for part in parts:
+        if not isinstance(part, list) or not all(isinstance(n, str) for n in part):
+            raise refused(part, "a list of names in each of three places")
+    return parts
+
+
+@exercise(hint="shuffle one class's positions, cut them into parts, then the next.")
 def stratified_folds(
     answer: Callable[[np.ndarray, int, int], Sequence[np.ndarray]],
 ) -> str:
     """Return a sentence if `answer` spreads every class evenly over the folds."""
-    labels = np.random.default_rng(4).permutation(np.repeat([0, 1, 2], [40, 25, 13]))
-    folds = answer(labels, 5, 0)
-    if folds is None:
-        raise Wrong("The function returns nothing. Hint: return a list of arrays.")
-    if len(folds) != 5:
-        raise Wrong(f"It returns {len(folds)} folds where 5 were asked for.")
-    folds = [np.asarray(fold) for fold in folds]
-    if any(fold.dtype.kind not in "iu" for fold in folds):
-        raise Wrong("A fold holds no whole numbers. Hint: positions, not a mask.")
+    labels = np.random.default_rng(4).permutation(np.repeat([0, 2, 5], [40, 25, 13]))
+    folds = _folds(answer(labels, 4, 0), len(labels))
     together = np.concatenate(folds)
     if len(together) > len(np.unique(together)):
         raise Wrong(
@@ -104,14 +103,14 @@ def stratified_folds(
             f"{left_out} of {len(labels)} photos are in no fold. Hint: where a class "
             "does not divide evenly, some folds get one more."
         )
-    counts = np.array([np.bincount(labels[fold], minlength=3) for fold in folds])
+    counts = np.array([np.bincount(labels[fold], minlength=6) for fold in folds])
     if np.ptp(counts, axis=0).max() > 1:
         worst = int(np.ptp(counts, axis=0).argmax())
         raise Wrong(
             f"Of one class the folds have {counts[:, worst].tolist()} photos. Hint: "
             "cut each class by itself."
         )
-    again, other = answer(labels, 5, 0), answer(labels, 5, 1)
+    again, other = (_folds(answer(labels, 4, seed), len(labels)) for seed in (0, 1))
     if not all(set(a) == set(b) for a, b in zip(folds, again, strict=True)):
         raise Wrong(
             "The same seed gives other folds the second time. Hint: "
@@ -125,19 +124,40 @@ def stratified_folds(
     return "Every photo once, every class evenly, and the seed decides."
 
 
-@exercise(hint="a forward pre-hook of the model runs before each of its passes.")
+def _folds(found: Sequence[np.ndarray], images: int) -> list[np.ndarray]:
+    """Return four folds of positions among so many images."""
+    hint = "Hint: how many does num_folds ask for?"
+    folds = several(found, 4, "a list of 4 folds", hint)
+    for fold in folds:
+        if not isinstance(fold, np.ndarray | list) or np.ndim(fold) != 1:
+            raise refused(fold, "an array of positions in each fold")
+        if np.asarray(fold).dtype.kind not in "iu":
+            raise Wrong("A fold holds no whole numbers. Hint: positions, not a mask.")
+        if min(fold) < 0 or max(fold) >= images:
+            raise Wrong(
+                f"A fold reaches from {min(fold)} to {max(fold)}; positions from 0 to "
+                f"{images - 1} were expected. Hint: positions among all photos."
+            )
+    return [np.asarray(fold) for fold in folds]
+
+
+@exercise(
+    hint="train() is called again and again; what runs before each forward pass, or "
+    "in each train(), and goes along with a copy?"
+)
 def keep_frozen(answer: Callable[[nn.Module], nn.Module]) -> str:
     """Return a sentence if `answer` freezes all but the head, whatever the mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(3)
-        model = cifar_resnet(8, num_classes=5)
-        images = 2 + 3 * torch.randn(6, 3, 16, 16)
+    model = cifar_resnet(8, num_classes=5)
+    images = 2 + 3 * torch.randn(6, 3, 16, 16)
     with torch.no_grad():
         expected = model.eval()(images)
     start = {name: value.clone() for name, value in model.state_dict().items()}
-    frozen = answer(model)
-    if frozen is None:
-        raise Wrong("The function returns nothing. Hint: return the model.")
+    frozen = module(answer(model))
+    if not isinstance(getattr(frozen, "fc", None), nn.Linear):
+        raise Wrong(
+            f"The {type(frozen).__name__} that comes back has no linear head fc. Hint: "
+            "change the model itself, without a wrapper."
+        )
     free = {name for name, p in frozen.named_parameters() if p.requires_grad}
     if not {"fc.weight", "fc.bias"} <= free:
         raise Wrong("The head does not require gradients. Hint: it should still learn.")
@@ -163,7 +183,10 @@ def keep_frozen(answer: Callable[[nn.Module], nn.Module]) -> str:
         raise Wrong("The head gets no gradient. Hint: no torch.no_grad() around it.")
     frozen.eval()
     if frozen.training or frozen.fc.training:
-        raise Wrong("After eval(), the model or its head is still in training mode.")
+        raise Wrong(
+            "After eval(), the model or its head is still in training mode. Hint: "
+            "train(False) is what eval() calls."
+        )
     return "train() as often as it likes: the body stays where it was."
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
+from course_utils.checks.values import close, number, refused, several, tensor
 
 
-@exercise(hint="topk gives values and indices; the names' keys are strings.")
+@exercise(hint="which tensor method gives the k largest, and what are JSON's keys?")
 def top_names(
     answer: Callable[[Tensor, dict[str, str], int], list[tuple[str, float]]],
 ) -> str:
@@ -20,22 +21,18 @@ def top_names(
     for index, value in chosen:
         probabilities[index] = value
     try:
-        found = answer(probabilities, in_order_of_text, 3)
+        found = answer(probabilities, in_order_of_text, 4)
     except KeyError as error:
         raise Wrong(
             f"There is no key {error}. Hint: JSON's keys are strings, '2' and not 2."
         ) from error
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return a list of pairs.")
-    if not isinstance(found, list) or any(
-        not isinstance(pair, tuple | list) or len(pair) != 2 for pair in found
-    ):
-        raise Wrong(f"It gives {found!r}. Hint: a list of pairs (name, probability).")
-    if len(found) != 3:
-        raise Wrong(f"With k = 3 it gives {len(found)} names. Hint: only the best k.")
+    found = several(found, 4, "a list of k = 4 pairs", "Hint: only the best k.")
+    for pair in found:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise refused(pair, "a pair (name, probability) in each place")
     words = [name for name, _ in found]
-    right = [names[str(index)] for index, _ in chosen[:3]]
-    if words == [list(in_order_of_text.values())[index] for index, _ in chosen[:3]]:
+    right = [names[str(index)] for index, _ in chosen]
+    if words == [list(in_order_of_text.values())[index] for index, _ in chosen]:
         raise Wrong(
             "The names were taken by their place in the file. Hint: look them up by "
             "key; '10' may come before '2'."
@@ -48,8 +45,8 @@ def top_names(
             "highest probabilities?"
         )
     if any(
-        abs(float(p) - value) > 1e-4
-        for (_, p), (_, value) in zip(found, chosen[:3], strict=True)
+        abs(number(p) - value) > 1e-4
+        for (_, p), (_, value) in zip(found, chosen, strict=True)
     ):
         raise Wrong(
             "The names are right, the numbers beside them are not. Hint: the "
@@ -58,7 +55,7 @@ def top_names(
     return "The right names, whatever the order of the file."
 
 
-@exercise(hint="-logits.logsumexp(1) is the energy; quantile(keep) of validation's.")
+@exercise(hint="section 6 has the energy; below which value lies a share `keep`?")
 def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     """Return a sentence if `answer` refuses what lies above validation's threshold."""
     generator = torch.Generator().manual_seed(3)
@@ -66,32 +63,24 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     other = 1 + 2 * torch.randn(80, 5, dtype=torch.float64, generator=generator)
     other[:20] += 6  # some that are surely known
 
-    def refused(threshold: Tensor, scores: Tensor) -> Tensor:
+    def above(threshold: Tensor, scores: Tensor) -> Tensor:
         return scores > threshold
 
     energy, val_energy = -other.logsumexp(1), -val.logsumexp(1)
     keep = 0.9
-    found = answer(val, other, keep)
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return one bool a row.")
-    if not isinstance(found, Tensor) or found.shape != (80,):
-        shape = tuple(getattr(found, "shape", ()))
-        raise Wrong(f"For 80 rows of logits it gives shape {shape}. Hint: one a row.")
-    right = refused(val_energy.quantile(keep), energy)
-    found = found.bool()
+    found = _mask(answer(val, other, keep), 80)
+    right = above(val_energy.quantile(keep), energy)
     unsure = [1 - scores.softmax(1).max(1).values for scores in (other, val)]
     mistakes = {
         "These are the answered ones. Hint: True stands for refused.": ~right,
-        "The threshold keeps a share of 1 - keep. Hint: the quantile at keep lies "
-        "above that share of validation's energies.": refused(
-            val_energy.quantile(1 - keep), energy
-        ),
+        "The threshold keeps a share of 1 - keep. Hint: is what lies below the "
+        "threshold answered or refused?": above(val_energy.quantile(1 - keep), energy),
         "The sign is missing: known images were refused. Hint: the energy is minus "
-        "the logsumexp.": refused((-val_energy).quantile(keep), -energy),
+        "the logsumexp.": above((-val_energy).quantile(keep), -energy),
         "The threshold comes from the logits that are to be judged. Hint: it is "
-        "chosen on validation.": refused(energy.quantile(keep), energy),
+        "chosen on validation.": above(energy.quantile(keep), energy),
         "This is the confidence, not the energy. Hint: no softmax here; how high all "
-        "the logits are counts, too.": refused(unsure[1].quantile(keep), unsure[0]),
+        "the logits are counts, too.": above(unsure[1].quantile(keep), unsure[0]),
     }
     if not torch.equal(found, right):
         for sentence, mistake in mistakes.items():
@@ -101,8 +90,8 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
             f"It refuses {int(found.sum())} of 80, expected {int(right.sum())}. Hint: "
             "above the threshold is refused."
         )
-    everything = answer(val, val, 1.0)
-    if everything.bool().any():
+    everything = _mask(answer(val, val, 1.0), 200)
+    if everything.any():
         raise Wrong(
             f"With keep = 1 it refuses {int(everything.sum())} of validation's own "
             "images. Hint: refused lies above the threshold, not on it."
@@ -110,10 +99,18 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     return "Chosen on validation, and known images are answered."
 
 
-@exercise(hint="images.flip(3) is the mirror image; softmax each, then the mean.")
+def _mask(found: Tensor, rows: int) -> Tensor:
+    """Return one bool a row."""
+    hint = f"one answer a row; there are {rows} rows of logits."
+    if tensor(found, (rows,), hint).dtype != torch.bool:
+        raise refused(found, "a tensor of type bool", "Hint: refused, or not?")
+    return found
+
+
+@exercise(hint="which axis runs from left to right? And what is averaged?")
 def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
     """Return a sentence if `answer` is the mean of two views' probabilities."""
-    model, images = _lopsided(), _images()
+    model, images = _lopsided(), torch.randn(6, 3, 8, 8)  # no mirror maps it to itself
     with torch.no_grad():
         model.eval()
         views = {
@@ -123,9 +120,8 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
         }
         model.train()
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    found = answer(model, images)
-    if found is None:
-        raise Wrong("The function returns nothing. Hint: return the probabilities.")
+    hint = "one row an image, one column a class."
+    found = tensor(answer(model, images), (6, 4), hint)
     if any(not torch.equal(state[key], now) for key, now in model.state_dict().items()):
         raise Wrong(
             "The network's statistics have changed: it ran in train(). Hint: eval() "
@@ -156,7 +152,7 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
             right.softmax(1)
         ),
     }
-    if found.shape == right.shape and torch.allclose(found, right, atol=1e-5):
+    if close(found, right):
         model.eval()
         answer(model, images)
         if model.training:
@@ -166,25 +162,18 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
             )
         return "Two views, their mean, and the network as it was."
     for sentence, mistake in mistakes.items():
-        if found.shape == mistake.shape and torch.allclose(found, mistake, atol=1e-5):
+        if close(found, mistake):
             raise Wrong(sentence)
     raise Wrong(
-        f"For 6 images and 4 classes it gives shape {tuple(found.shape)} and other "
-        "values. Hint: (softmax of the one + softmax of the other) / 2."
+        "The shape is right, the values are not. Hint: look at one view alone, then at "
+        "the other; each row adds up to 1."
     )
-
-
-def _images() -> Tensor:
-    """Return images (6, 3, 8, 8) that no mirror maps onto themselves."""
-    return torch.randn(6, 3, 8, 8, generator=torch.Generator().manual_seed(5))
 
 
 def _lopsided() -> nn.Module:
     """Return a small network with BatchNorm, to which left and right differ."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(5)
-        model = nn.Sequential(
-            nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 4)
-        )
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 4)
+    )
     model[1].running_mean.fill_(0.5)
     return model.train()
