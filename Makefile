@@ -7,18 +7,25 @@
 #   make bench       measure the speed of training, as ratios; some minutes
 #   make results-03  record lesson 03's runs, three seeds, on the data of COURSE_DATA
 #   make results-06  record lesson 06's comparisons, three seeds; downloads 0.6 GB
+#   make wheelhouse DIR=wheels   every package, to install without a network later
+#                    (for others, too: PLATFORMS="linux macos windows")
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
+#          WHEELS=wheels, to install from a wheelhouse
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+WHEELS ?=
+DIR ?= wheels
+PLATFORMS ?=
 LESSONS ?=
 LAB_ARGS ?=
 PY := .venv/bin/python
-export TORCH_INDEX
+export TORCH_INDEX WHEELS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course site lab test notebooks bench results-03 results-06 clean
+.PHONY: help setup course site lab test notebooks bench results-03 results-06 \
+  wheelhouse clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -56,6 +63,9 @@ results-06: setup
 	@$(PY) tools/compare_transfer.py --backbone resnet34
 	@$(PY) tools/record_tutorials.py
 	@$(PY) tools/update_readme.py
+
+wheelhouse: setup
+	@$(PY) tools/wheelhouse.py "$(DIR)" $(PLATFORMS)
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .coverage* *.egg-info

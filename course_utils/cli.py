@@ -1,21 +1,17 @@
-"""The command line: `python -m course_utils prepare` and `predict`."""
+"""The command line: `python -m course_utils doctor`, `prepare` and `predict`."""
 
 import argparse
 import difflib
-import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_utils.data.download import DownloadError, forget_failures
+from course_utils.data.sets import SETS
 
-# Each set: its size, and the function that fetches it or finds it whole.
-SETS = {
-    "cifar10": ("163 MiB", "course_utils.data.cifar10:prepare_cifar10"),
-    "flowers": ("218 MiB", "course_utils.data.flowers:prepare_flowers"),
-    "flowers102": ("329 MiB", "course_utils.data.flowers102:prepare_flowers102"),
-    "resnet34": ("83 MiB", "course_utils.pretrained.backbones:prepare_resnet34"),
-}
+ENDINGS = (
+    "Exit status: 0 done; 1 failed, or, from doctor, something prevents the lessons "
+    "from running; 2 misused; 130 interrupted."
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,9 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; None for the process's own.
     """
-    parser = argparse.ArgumentParser(prog="python -m course_utils")
+    parser = argparse.ArgumentParser(prog="python -m course_utils", epilog=ENDINGS)
+    parser.add_argument("--version", action=_Version, help="name the course's version")
     commands = parser.add_subparsers(required=True, metavar="command")
-    for add in (_add_prepare, _add_predict):
+    for add in (_add_doctor, _add_prepare, _add_predict):
         add(commands)
     arguments = parser.parse_args(argv)
     try:
@@ -36,18 +33,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+class _Version(argparse.Action):
+    """Prints the version when it is asked for: finding it out takes a moment."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from course_utils.data.manifest import course_version
+
+        print(f"resnet-course {course_version()}")
+        parser.exit()
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what would keep the lessons from running, and what mends it",
+        description="Look at Python, PyTorch, packages, memory, disk, data and "
+        "network, one line each: ok, note (lessons run all the same) or problem. "
+        "Downloads nothing.",
+        epilog="Exit status: 0 if nothing prevents the lessons from running, else 1.",
+    )
+    doctor.set_defaults(run=_doctor, stopped="nothing was changed")
+
+
 def _add_prepare(commands: argparse._SubParsersAction) -> None:
     prepare = commands.add_parser(
         "prepare",
         help="fetch data sets before a lesson needs them",
         description="Fetch, verify and unpack data sets: "
-        + ", ".join(f"{name} ({size})" for name, (size, _) in SETS.items()),
+        + ", ".join(f"{name} ({one.size_mib} MiB)" for name, one in SETS.items())
+        + ". What is there is verified, and what broke off continues.",
     )
+    prepare.add_argument("--all", action="store_true", help="all sets")
     prepare.add_argument(
         "words",
         nargs="*",
         metavar="SET … DIR",
-        help="the sets (default: all), then their folder (default: where lessons look)",
+        help="the sets, then their folder (default: where lessons look)",
     )
     prepare.set_defaults(
         run=_prepare,
@@ -110,10 +134,14 @@ def _predict(arguments: argparse.Namespace) -> int:
     return 0 if all_read else 1
 
 
+def _doctor(arguments: argparse.Namespace) -> int:
+    from course_utils.doctor.report import doctor
+
+    return doctor()
+
+
 def _prepare(arguments: argparse.Namespace) -> int:
-    words = arguments.words
-    names = words[:-1]
-    folder = words[-1] if words else None
+    *names, folder = arguments.words or [None]
     if folder in SETS:
         names, folder = [*names, folder], None
     for name in names:
@@ -122,27 +150,16 @@ def _prepare(arguments: argparse.Namespace) -> int:
     if folder and not Path(folder).exists():
         for meant in difflib.get_close_matches(folder, SETS):
             arguments.error(f"no set and no folder is called {folder!r}: {meant!r}?")
+    from course_utils.prepare import prepare, sizes  # httpx and others
+
+    if bool(names) == arguments.all:
+        arguments.error(
+            f"name sets, or --all for all of them, then a folder; there are "
+            f"{sizes(list(SETS))}. For example: prepare cifar10 {folder or 'DIR'}, or "
+            f"prepare --all {folder or 'DIR'}"
+        )
     try:
-        _fetch(names or list(SETS), folder)
-    except (DownloadError, OSError) as error:
+        return prepare(names or list(SETS), folder)
+    except OSError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
-
-
-def _fetch(names: Sequence[str], folder: str | None) -> None:
-    from course_utils.session import find_data_dir, project_root
-
-    forget_failures()
-    lessons_look_in = None if folder else find_data_dir()
-    target = Path(folder).expanduser() if folder else lessons_look_in
-    target = (target or project_root() / "data").resolve()
-    use = (
-        "lessons find it there"
-        if lessons_look_in
-        else f"use it with COURSE_DATA={target}"
-    )
-    for name in names:
-        _, function = SETS[name]
-        filled = pkgutil.resolve_name(function)(target)
-        print(f"{name} is ready in {filled}; {use}")

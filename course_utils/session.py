@@ -10,7 +10,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-PROFILES = ("quick", "full")
+from course_utils.places import PROFILES, find_data_dir, project_root, runs_dir
+
 T = TypeVar("T")
 
 
@@ -69,12 +70,6 @@ class Session:
         )
 
 
-def project_root() -> Path:
-    """Return the folder of the course: the checkout, else the working folder."""
-    root = Path(__file__).resolve().parent.parent
-    return root if (root / "pyproject.toml").is_file() else Path.cwd()
-
-
 def choose_device() -> torch.device:
     """Return CUDA if there is a GPU, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
@@ -100,26 +95,6 @@ def choose_profile(device: torch.device) -> str:
     return profile
 
 
-def find_data_dir() -> Path | None:
-    """Return COURSE_DATA as a folder (default ``data/``), or None for ``built-in``.
-
-    Raises:
-        FileNotFoundError: If COURSE_DATA names a folder that does not exist.
-    """
-    value = os.environ.get("COURSE_DATA", "").strip()
-    if value == "built-in":
-        return None
-    if not value:
-        return project_root() / "data"
-    folder = Path(value).expanduser()
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"COURSE_DATA is {value!r}, which is not a folder; give an existing "
-            "folder, 'built-in' for the drawn data, or unset it for data/."
-        )
-    return folder
-
-
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and PyTorch."""
     random.seed(seed)
@@ -142,8 +117,6 @@ def start(seed: int = 0) -> Session:
     device = choose_device()
     profile = choose_profile(device)
     data_dir = find_data_dir()
-    runs = os.environ.get("COURSE_RUNS", "").strip()
-    runs_dir = Path(runs).expanduser() if runs else project_root() / "runs"
     seed_everything(seed)
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
@@ -154,7 +127,7 @@ def start(seed: int = 0) -> Session:
     print(f"data     {_shown(data_dir) if data_dir else 'built-in sketches'}")
     print(f"seed     {seed}")
     print(f"torch    {torch.__version__}")
-    return Session(seed, device, profile, data_dir, runs_dir)
+    return Session(seed, device, profile, data_dir, runs_dir())
 
 
 def _shown(folder: Path) -> str:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pickle
+import re
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,26 @@ from torchvision.datasets import CIFAR10
 
 from course_utils.data import cifar10
 from course_utils.data.cifar10 import CIFAR10_CLASSES, load_cifar10
+from course_utils.data.manifest import record
+
+
+@pytest.fixture
+def refused(capsys):
+    """Asks for photos that cannot be used; returns the sentence that says so."""
+
+    def ask(folder):
+        splits = load_cifar10(folder)
+        assert not splits.is_photos
+        *said, instead = [
+            line
+            for line in capsys.readouterr().out.splitlines()
+            if not line.startswith(("Decoding", "Drawing"))
+        ]
+        assert instead == "Using the built-in sketches, not photos."
+        assert len(said) == 1
+        return said[0]
+
+    return ask
 
 
 def test_folders_of_images(photo_folder, capsys):
@@ -112,68 +133,59 @@ class Planted:
         return (open, (str(self.path), "w"))
 
 
-def test_nothing_is_unpickled_before_its_checksum_held(tmp_path, monkeypatch):
+def test_nothing_is_unpickled_before_its_checksum_held(tmp_path, monkeypatch, refused):
     batches = original_archive(tmp_path, monkeypatch)
     trap = tmp_path / "executed"
     (batches / "data_batch_3").write_bytes(pickle.dumps(Planted(trap)))
-    with pytest.raises(ValueError, match=r"incomplete or was changed.*prepare cifar10"):
-        load_cifar10(tmp_path)
+    assert re.search(r"incomplete or was changed.*prepare cifar10", refused(tmp_path))
     assert not trap.exists()
 
 
-def test_missing_batch_is_named(tmp_path, monkeypatch):
+def test_missing_batch_is_named(tmp_path, monkeypatch, refused):
     batches = original_archive(tmp_path, monkeypatch)
     (batches / "data_batch_5").unlink()
-    with pytest.raises(ValueError, match="cifar-10-batches-py is incomplete"):
-        load_cifar10(tmp_path)
+    assert re.search("cifar-10-batches-py is incomplete", refused(tmp_path))
 
 
-def test_missing_class_folder(photo_folder):
+def test_missing_class_folder(photo_folder, refused):
     shutil.rmtree(photo_folder / "cifar10/train/frog")
-    with pytest.raises(FileNotFoundError, match=r"has no folder frog.*copy it again"):
-        load_cifar10(photo_folder)
+    assert re.search(r"has no folder frog.*copy it again", refused(photo_folder))
 
 
-def test_misnamed_class_folder_is_shown(photo_folder):
+def test_misnamed_class_folder_is_shown(photo_folder, refused):
     train = photo_folder / "cifar10/train"
     (train / "frog").rename(train / "toad")
-    with pytest.raises(FileNotFoundError, match=r"no folder frog \(but has toad\)"):
-        load_cifar10(photo_folder)
+    assert re.search(r"no folder frog \(but has toad\)", refused(photo_folder))
 
 
-def test_empty_class_folder(photo_folder):
+def test_empty_class_folder(photo_folder, refused):
     for path in (photo_folder / "cifar10/test/ship").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="ship holds no"):
-        load_cifar10(photo_folder)
+    assert re.search("ship holds no", refused(photo_folder))
 
 
-def test_half_filled_folder(photo_folder):
+def test_half_filled_folder(photo_folder, refused):
     shutil.rmtree(photo_folder / "cifar10/test")
-    with pytest.raises(FileNotFoundError, match="has no folder test"):
-        load_cifar10(photo_folder)
+    assert re.search("has no folder test", refused(photo_folder))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b"\x89PNG\r\n\x1a\n123"])
-def test_image_that_does_not_decode(photo_folder, content):
+def test_image_that_does_not_decode(photo_folder, content, refused):
     (photo_folder / "cifar10/train/dog/0003.png").write_bytes(content)
-    with pytest.raises(ValueError, match=r"0003\.png cannot be read as an image"):
-        load_cifar10(photo_folder)
+    assert re.search(r"0003\.png cannot be read as an image", refused(photo_folder))
 
 
-def test_truncated_jpeg(photo_folder):
+def test_truncated_jpeg(photo_folder, refused):
     path = photo_folder / "cifar10/train/dog/x.jpg"
     noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[:-400])
-    with pytest.raises(ValueError, match=r"x\.jpg cannot be read"):
-        load_cifar10(photo_folder)
+    assert re.search(r"x\.jpg cannot be read", refused(photo_folder))
 
 
-def test_image_of_another_size(photo_folder):
+def test_image_of_another_size(photo_folder, refused):
     Image.new("RGB", (64, 48)).save(photo_folder / "cifar10/test/cat/big.png")
-    with pytest.raises(ValueError, match=r"64×48 pixels; expected 32×32"):
-        load_cifar10(photo_folder)
+    assert re.search(r"64×48 pixels; expected 32×32", refused(photo_folder))
 
 
 def test_swapped_classes_are_noticed():
@@ -278,3 +290,25 @@ def test_import_is_quick_to_follow_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_stick_that_the_system_cannot_read_is_one_sentence(
+    photo_folder, refused, monkeypatch
+):
+    def broken(path):
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("course_utils.data.folders.is_image", broken)
+    text = refused(photo_folder)
+    assert text.endswith("cannot be read (Input/output error): copy the data again.")
+
+
+def test_photos_that_are_not_as_prepared_are_used_and_said_so(photo_folder, capsys):
+    record(photo_folder, "cifar10")
+    load_cifar10(photo_folder)
+    assert "CIFAR-10" not in capsys.readouterr().out
+    (photo_folder / "cifar10/train/dog/0003.png").unlink()
+    assert load_cifar10(photo_folder).is_photos
+    out = capsys.readouterr().out
+    assert out.count("CIFAR-10 in") == 1
+    assert "is not as it was prepared (239 of 240 files" in out

@@ -1,8 +1,10 @@
 """`python -m course_utils`: prepare, with a small archive for the real one; predict."""
 
 import csv
+import errno
 import hashlib
 import io
+import json
 import pkgutil
 import re
 import signal
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +25,12 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.models import ResNet34_Weights
 
-from course_utils import cli
+from course_utils import cli, prepare
 from course_utils.checkpoint import describe, load_checkpoint, save_checkpoint
 from course_utils.cli import main
 from course_utils.data import cifar10, flowers, flowers102
+from course_utils.data.manifest import MANIFEST, complaint
+from course_utils.data.sets import BATCH_NAMES, RESNET34_FILE, SETS
 from course_utils.models import cifar_resnet
 from course_utils.prediction import command
 from course_utils.pretrained import pretrained_path
@@ -61,7 +66,8 @@ def mirror(tmp_path, monkeypatch):
         monkeypatch.setattr(cifar10, "URLS", [running[-1].url])
         return running[-1]
 
-    monkeypatch.setattr(cli, "SETS", {"cifar10": cli.SETS["cifar10"]})
+    for module in (cli, prepare):
+        monkeypatch.setattr(module, "SETS", {"cifar10": SETS["cifar10"]})
     monkeypatch.setattr(cifar10, "SIZE_BYTES", len(ARCHIVE))
     monkeypatch.setattr(cifar10, "MD5", MD5)
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", BATCH_MD5]])
@@ -83,7 +89,7 @@ def test_fetches_once_and_says_how_to_use_it(mirror, tmp_path, capsys, monkeypat
     assert capsys.readouterr().out.endswith(f"cifar10 is ready {made}")
 
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    assert main(["prepare", "room"]) == 0
+    assert main(["prepare", "--all", "room"]) == 0
     assert capsys.readouterr().out == f"cifar10 is ready {made}"
     assert len(good.ranges) == 1
 
@@ -92,11 +98,11 @@ def test_a_half_filled_folder_is_made_whole_without_a_second_download(
     mirror, tmp_path, monkeypatch
 ):
     good = mirror(sends(ARCHIVE))
-    assert main(["prepare", "room"]) == 0
+    assert main(["prepare", "--all", "room"]) == 0
     batch = tmp_path / "room" / cifar10.BATCHES / "data_batch_1"
     batch.write_bytes(BATCH[:1000])
     monkeypatch.setenv("COURSE_OFFLINE", "1")
-    assert main(["prepare", "room"]) == 0
+    assert main(["prepare", "--all", "room"]) == 0
     assert batch.read_bytes() == BATCH
     assert len(good.ranges) == 1
 
@@ -114,7 +120,7 @@ def test_without_a_folder_it_fills_the_one_lessons_look_in(
 def test_failure_is_one_sentence_and_is_tried_again(mirror, capsys):
     bad = mirror(status(503))
     for count in (1, 2):
-        assert main(["prepare", "room"]) == 1
+        assert main(["prepare", "--all", "room"]) == 1
         error = capsys.readouterr().err
         assert "answered 503" in error
         assert error.count("\n") == 1
@@ -156,7 +162,7 @@ def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
         "Stopped; the same command continues with what has arrived.\n"
     )
     assert "Traceback" not in error
-    assert main(["prepare", "room"]) == 0
+    assert main(["prepare", "--all", "room"]) == 0
     assert server.ranges == [None, f"bytes={half}-"]
 
 
@@ -178,10 +184,124 @@ def test_every_set_has_its_size_and_its_function():
         "flowers102": sum(size for size, _ in flowers102.FILES.values()) / 2**20,
         "resnet34": ResNet34_Weights.IMAGENET1K_V1.meta["_file_size"],
     }
-    sizes = {name: size for name, (size, _) in cli.SETS.items()}
-    assert sizes == {name: f"{size:.0f} MiB" for name, size in mib.items()}
-    for _, function in cli.SETS.values():
-        assert callable(pkgutil.resolve_name(function))
+    sizes = {name: one.size_mib for name, one in SETS.items()}
+    assert sizes == {name: round(size) for name, size in mib.items()}
+    for one in SETS.values():
+        assert callable(pkgutil.resolve_name(one.prepare))
+
+
+def test_the_facts_of_the_sets_are_those_of_torchvision():
+    assert SETS["cifar10"].version == CIFAR10.tgz_md5
+    assert {name for name, _ in CIFAR10.train_list + CIFAR10.test_list} == {
+        *BATCH_NAMES
+    }
+    assert ResNet34_Weights.IMAGENET1K_V1.url.endswith("/" + Path(RESNET34_FILE).name)
+
+
+def test_without_names_it_says_what_there_is_and_fetches_nothing(
+    mirror, tmp_path, capsys
+):
+    good = mirror(sends(ARCHIVE))
+    for words in ([], ["room"], ["--all", "cifar10", "room"]):
+        with pytest.raises(SystemExit) as stop:
+            main(["prepare", *words])
+        assert stop.value.code == 2
+        assert "cifar10 (163 MiB)" in capsys.readouterr().err
+    assert good.ranges == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_that_fails_does_not_stop_the_others(mirror, tmp_path, capsys):
+    empty = mirror(status(404))
+    mirror(sends(ARCHIVE))
+    sets = {"flowers": SETS["flowers"], "cifar10": SETS["cifar10"]}
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (cli, prepare):
+            patch.setattr(module, "SETS", sets)
+        patch.setattr(flowers, "URLS", [empty.url])
+        assert main(["prepare", "--all", "room"]) == 1
+    out, error = capsys.readouterr()
+    assert out.startswith(f"Into {tmp_path / 'room'}: flowers (218 MiB), cifar10 (163")
+    assert "381 MiB in all" in out
+    assert "cifar10 is ready in" in out
+    assert error.startswith("flower photos (218 MiB) could not be downloaded")
+    assert error.endswith(
+        "not ready: flowers (see above); the same command tries again.\n"
+    )
+
+
+def test_a_prepared_folder_knows_what_it_should_hold(mirror, tmp_path, capsys):
+    mirror(sends(ARCHIVE))
+    room = tmp_path / "room"
+    assert main(["prepare", "--all", "room"]) == 0
+    assert json.loads((room / MANIFEST).read_text())["sets"]["cifar10"] == {
+        "version": SETS["cifar10"].version,
+        "files": 1,
+        "bytes": len(BATCH),
+    }
+    assert complaint(room, "cifar10") == ""
+    (room / cifar10.BATCHES / ".DS_Store").write_text("a file manager was here")
+    assert complaint(room, "cifar10") == ""
+    (room / cifar10.BATCHES / "data_batch_1").write_bytes(BATCH[:10])
+    text = complaint(room, "cifar10")
+    assert f"1 of 1 files, 10 of {len(BATCH)} bytes" in text
+    assert text.endswith(f"prepare cifar10 {room}")
+    (room / MANIFEST).write_text("[]")
+    assert "is damaged" in complaint(room, "cifar10")
+    entry = {"version": "x", "files": 1, "bytes": 1}
+    manifest = {"course": "9.9", "sets": {"cifar10": entry}}
+    (room / MANIFEST).write_text(json.dumps(manifest))
+    assert "another version of CIFAR-10 (prepared by version 9.9 of" in complaint(
+        room, "cifar10"
+    )
+    assert main(["prepare", "--all", "room"]) == 0
+    assert complaint(room, "cifar10") == ""
+
+
+def test_half_a_copy_is_not_written_down_as_whole(tmp_path, monkeypatch, capsys):
+    photos = tmp_path / "flower_photos"
+    for name in flowers.FLOWER_CLASSES:
+        (photos / name).mkdir(parents=True)
+        for number in range(2):
+            (photos / name / f"{number}.jpg").write_bytes(b"photo")
+    assert main(["prepare", "flowers", str(tmp_path)]) == 0
+    before = (tmp_path / MANIFEST).read_bytes()
+    (photos / "roses" / "1.jpg").unlink()
+    assert main(["prepare", "flowers", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "9 of 10 files" in error
+    assert error.endswith(f"after deleting {photos}\n")
+    assert (tmp_path / MANIFEST).read_bytes() == before
+
+
+def test_a_read_only_folder_that_is_whole_is_ready(
+    mirror, tmp_path, capsys, monkeypatch
+):
+    mirror(sends(ARCHIVE))
+    assert main(["prepare", "--all", "room"]) == 0
+    manifest = tmp_path / "room" / MANIFEST
+
+    def refuse(*arguments):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    capsys.readouterr()
+    monkeypatch.setattr("course_utils.data.manifest.write_atomically", refuse)
+    assert main(["prepare", "--all", "room"]) == 0
+    assert capsys.readouterr().err == ""
+    manifest.unlink()
+    assert main(["prepare", "--all", "room"]) == 0
+    assert "cannot be written (Read-only file system)" in capsys.readouterr().err
+
+
+def test_help_lists_the_commands_and_the_version_is_told(capsys):
+    for option in ("--help", "--version"):
+        with pytest.raises(SystemExit) as stop:
+            main([option])
+        assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert all(f"\n    {name} " in out for name in ("doctor", "prepare", "predict"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert out.endswith(f"resnet-course {project['version']}\n")
 
 
 @pytest.mark.parametrize(

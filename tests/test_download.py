@@ -287,6 +287,50 @@ def test_a_stopped_process_leaves_what_the_next_continues(mirror, target, part, 
     assert target.read_bytes() == BODY
 
 
+def test_two_processes_share_one_download(mirror, target, part):
+    first_may_end = threading.Event()
+
+    def waits(handler, server):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(BODY)))
+        handler.end_headers()
+        handler.wfile.write(BODY[:HALF])
+        first_may_end.wait()
+        handler.wfile.write(BODY[HALF:])
+
+    server = mirror(waits, sends(BODY))
+    code = (
+        "from pathlib import Path; from course_utils.data.download import download; "
+        f"download('Photos', [{server.url!r}], Path({str(target)!r}), "
+        f"size_bytes={len(BODY)}, md5={MD5!r}, window_s=60, find_s=60)"
+    )
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    one, tick = start(), threading.Event()
+    while not (part.exists() and part.stat().st_size == HALF):
+        assert one.poll() is None
+        tick.wait(0.01)
+    two = start()
+    said = two.stdout.readline()
+    assert said == (
+        f"Another process is downloading Photos into {target.parent}: waiting for it.\n"
+    )
+    first_may_end.set()
+    assert [one.wait(), two.wait()] == [0, 0]
+    one.communicate(), two.communicate()
+    assert server.ranges == [None]
+    assert target.read_bytes() == BODY
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
 def make_tar(path, *members):
     with tarfile.open(path, "w:gz") as tar:
         for name, kind, content in members:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import shutil
 import stat
 import tarfile
@@ -31,6 +32,25 @@ def fill(folder, number, first=0):
         for index in range(first, first + number):
             path = folder / name / f"{index}.jpg"
             path.write_bytes(jpeg(colour, (40 + index, 30)))
+
+
+@pytest.fixture
+def refused(capsys):
+    """Asks for photos that cannot be used; returns the sentence that says so."""
+
+    def ask(folder):
+        splits = load_flowers(folder)
+        assert not splits.is_photos
+        *said, instead = [
+            line
+            for line in capsys.readouterr().out.splitlines()
+            if not line.startswith(("Decoding", "Drawing"))
+        ]
+        assert instead == "Using the built-in sketches, not photos."
+        assert len(said) == 1
+        return said[0]
+
+    return ask
 
 
 @pytest.fixture
@@ -118,38 +138,33 @@ def test_a_read_only_folder(data_dir):
 # Half found
 
 
-def test_a_missing_class_is_named(data_dir):
+def test_a_missing_class_is_named(data_dir, refused):
     shutil.rmtree(data_dir / "flower_photos" / "roses")
-    with pytest.raises(FileNotFoundError, match=r"has no folder roses; .*copy it"):
-        load_flowers(data_dir)
+    assert re.search(r"has no folder roses; .*copy it", refused(data_dir))
 
 
-def test_a_misspelt_class_is_shown(data_dir):
+def test_a_misspelt_class_is_shown(data_dir, refused):
     folder = data_dir / "flower_photos"
     (folder / "roses").rename(folder / "rose")
-    with pytest.raises(FileNotFoundError, match=r"no folder roses \(but has rose\)"):
-        load_flowers(data_dir)
+    assert re.search(r"no folder roses \(but has rose\)", refused(data_dir))
 
 
-def test_an_empty_class_is_named(data_dir):
+def test_an_empty_class_is_named(data_dir, refused):
     for path in (data_dir / "flower_photos" / "tulips").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="tulips holds no"):
-        load_flowers(data_dir)
+    assert re.search("tulips holds no", refused(data_dir))
 
 
-def test_too_few_photos_of_a_class(data_dir):
+def test_too_few_photos_of_a_class(data_dir, refused):
     for path in list((data_dir / "flower_photos" / "daisy").iterdir())[:3]:
         path.unlink()
-    with pytest.raises(ValueError, match="Class 0 has 9 images"):
-        load_flowers(data_dir)
+    assert re.search("Class 0 has 9 images", refused(data_dir))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", jpeg("red")[:-200]])
-def test_a_damaged_photo_is_named(data_dir, content):
+def test_a_damaged_photo_is_named(data_dir, content, refused):
     (data_dir / "flower_photos" / "roses" / "5.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"roses/5\.jpg is "):
-        load_flowers(data_dir)
+    assert re.search(r"roses/5\.jpg is ", refused(data_dir))
 
 
 # Downloaded

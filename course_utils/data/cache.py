@@ -1,6 +1,5 @@
 """Arrays that are slow to make, kept in the user's cache folder."""
 
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,18 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from course_utils.files import write_atomically
+from course_utils.places import cache_dir
 
 Arrays = dict[str, np.ndarray]
-
-
-def cache_dir() -> Path:
-    """Return the course's cache folder: COURSE_CACHE, else the user's own."""
-    value = os.environ.get("COURSE_CACHE", "").strip()
-    if value:
-        return Path(value).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("resnet-course", appauthor=False)
 
 
 def load_or_make(key: str, make: Callable[[], Arrays]) -> Arrays:

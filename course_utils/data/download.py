@@ -6,17 +6,20 @@ import contextlib
 import gzip
 import json
 import math
+import os
 import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from course_utils.data.cache import cache_dir
+from filelock import FileLock, Timeout
+
 from course_utils.data.mirrors import Fetch
 from course_utils.files import write_atomically
 from course_utils.offline import downloads_allowed
+from course_utils.places import cache_dir
 
 REMEMBERED_S = 600
 WHAT_TO_DO = (
@@ -44,7 +47,8 @@ def download(
     """Return the path of a verified file, fetched first if it is not there yet.
 
     What has arrived when a download breaks off stays in `destination.part`, and the
-    next mirror, or the next call, continues from there. When no mirror sent anything,
+    next mirror, or the next call, continues from there. A second process that wants
+    the same file at the same place waits for the first. When no mirror sent anything,
     this is remembered for ten minutes, so that the next lesson does not wait again.
 
     Args:
@@ -70,36 +74,66 @@ def download(
         name, destination, size_bytes, md5, find_s, window_s, floor_bytes_per_s
     )
     try:
-        if fetch.settle():
+        if fetch.is_there():
             return destination
         if not downloads_allowed():
+            if fetch.settle():
+                return destination
             raise DownloadError(
                 f"{name} is not in {folder} and COURSE_OFFLINE forbids its download "
                 f"({fetch.size}): {WHAT_TO_DO}."
             )
-        wait_s = _failures().get(md5, 0) + REMEMBERED_S - time.time()
-        if 0 < wait_s <= REMEMBERED_S:
-            raise DownloadError(
-                f"No mirror of {name} sent anything a short while ago, and lessons ask "
-                f"none for another {math.ceil(wait_s / 60)} min: {WHAT_TO_DO}."
-            )
         folder.mkdir(parents=True, exist_ok=True)
-        before = fetch.have()
-        reasons = fetch.run(urls)
-        if not reasons:
-            return destination
-        if fetch.have() <= before:
-            _remember_failure(md5)
-        raise DownloadError(
-            f"{name} ({fetch.size}) could not be downloaded ({'; '.join(reasons)}): "
-            f"{WHAT_TO_DO}."
-        )
+        with _alone(fetch):
+            return _fetch(fetch, urls)
     except OSError as error:
         raise DownloadError(
             f"{name} ({fetch.size}) cannot be saved in {folder} ({error.strerror}): "
             "make room there or choose a folder that can be written; what has arrived "
             "is kept, and the next try continues from it."
         ) from error
+
+
+@contextlib.contextmanager
+def _alone(fetch: Fetch) -> Iterator[None]:
+    """Wait until no other process downloads the same file to the same place."""
+    lock = FileLock(fetch.destination.with_name(fetch.destination.name + ".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(
+            f"Another process is downloading {fetch.name} into "
+            f"{fetch.destination.parent}: waiting for it.",
+            flush=True,
+        )
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # on Windows, release() removes it
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def _fetch(fetch: Fetch, urls: Sequence[str]) -> Path:
+    if fetch.settle():
+        return fetch.destination
+    wait_s = _failures().get(fetch.md5, 0) + REMEMBERED_S - time.time()
+    if 0 < wait_s <= REMEMBERED_S:
+        raise DownloadError(
+            f"No mirror of {fetch.name} sent anything a short while ago, and lessons "
+            f"ask none for another {math.ceil(wait_s / 60)} min: {WHAT_TO_DO}."
+        )
+    before = fetch.have()
+    reasons = fetch.run(urls)
+    if not reasons:
+        return fetch.destination
+    if fetch.have() <= before:
+        _remember_failure(fetch.md5)
+    raise DownloadError(
+        f"{fetch.name} ({fetch.size}) could not be downloaded ({'; '.join(reasons)}): "
+        f"{WHAT_TO_DO}."
+    )
 
 
 def _failures_file() -> Path:

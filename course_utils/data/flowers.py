@@ -14,18 +14,20 @@ from course_utils.data.download import (
     download,
     extract,
 )
+from course_utils.data.folders import unusable
+from course_utils.data.manifest import complaint
 from course_utils.data.photo_splits import (
     PhotoSplits,
     load_photo_folder,
     split_by_class,
 )
 from course_utils.data.photos import PackedPhotos, pack
+from course_utils.data.sets import FLOWER_CLASSES, flower_parts, look_for_flowers
+from course_utils.data.sets import FLOWERS_FOLDER as FOLDER
+from course_utils.data.sets import FLOWERS_MD5 as MD5
 from course_utils.offline import downloads_allowed
 
-FLOWER_CLASSES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 ARCHIVE = "flower_photos.tgz"
-FOLDER = "flower_photos"
-MD5 = "6f87fb78e9cc9ab41eff2015b380011d"
 SIZE_BYTES = 228_813_984
 URLS = (
     f"https://storage.googleapis.com/download.tensorflow.org/example_images/{ARCHIVE}",
@@ -41,16 +43,13 @@ def load_flowers(
 
     Looks into `data_dir` for ``flower_photos/<class>/``, or for
     ``flower_photos/{train,val}/<class>/``, whose two parts are read as one; downloads
-    the archive where that is allowed; else draws.
+    the archive where that is allowed. Where there are no photos, or they cannot be
+    used, one sentence says so, and it draws.
 
     Args:
         data_dir: Folder of data sets (`session.data_dir`); ``None`` for the sketches.
         short_side: Shorter side to which larger photos are shrunk, in pixels.
         seed: Seed of the split.
-
-    Raises:
-        FileNotFoundError: If a class folder is missing or empty.
-        ValueError: If a file is damaged.
 
     Taught in: lesson 06, "Look at the data".
     """
@@ -68,29 +67,30 @@ def load_flowers(
         except DownloadError as error:
             print(f"{error}\nUsing the built-in sketches, not photos.")
             return _sketches(seed)
-    return load_photo_folder(
-        _parts(data_dir / FOLDER),
-        classes=FLOWER_CLASSES,
-        name="flower photos",
-        short_side=short_side,
-        seed=seed,
-    )
-
-
-def _parts(folder: Path) -> list[Path]:
-    """Return the folders that hold the class folders."""
-    parts = [folder / part for part in ("train", "val") if (folder / part).is_dir()]
-    return parts or [folder]
+    try:
+        splits = load_photo_folder(
+            flower_parts(data_dir / FOLDER),
+            classes=FLOWER_CLASSES,
+            name="flower photos",
+            short_side=short_side,
+            seed=seed,
+        )
+    except (OSError, ValueError) as error:
+        print(f"{unusable(error)}\nUsing the built-in sketches, not photos.")
+        return _sketches(seed)
+    if note := complaint(data_dir, "flowers"):
+        print(note)
+    return splits
 
 
 def prepare_flowers(folder: Path) -> Path:
-    """Return the folder of the photos in `folder`, filled first if a class is missing.
+    """Return the folder of the photos in `folder`, filled first if it is not whole.
 
     Raises:
         DownloadError: If no mirror delivered it, or it cannot be saved.
     """
-    classes = [p / name for p in _parts(folder / FOLDER) for name in FLOWER_CLASSES]
-    if not all(any(path.glob("*.jpg")) for path in classes):
+    found = look_for_flowers(folder)
+    if not found or found.missing:
         archive = download(
             "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
         )

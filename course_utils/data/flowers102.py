@@ -12,8 +12,10 @@ from torchvision.datasets import Flowers102
 from course_utils.data.download import DownloadError, download, extract
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import load_photos
+from course_utils.data.sets import FLOWERS102_FOLDER as FOLDER
+from course_utils.data.sets import FLOWERS102_MD5
+from course_utils.data.sets import NUM_FLOWERS102 as NUM_IMAGES
 
-FOLDER = "flowers-102"
 # The second is Baidu's copy, of the same checksums.
 MIRRORS = (
     "https://www.robots.ox.ac.uk/~vgg/data/flowers/102",
@@ -21,11 +23,10 @@ MIRRORS = (
 )
 # name: size in bytes, MD5 checksum
 FILES = {
-    "102flowers.tgz": (344_862_509, "52808999861908f626f3c1f4e79d11fa"),
+    "102flowers.tgz": (344_862_509, FLOWERS102_MD5),
     "imagelabels.mat": (502, "e0620be6f572b9609742df49c70aed4d"),
     "setid.mat": (14_989, "a5357ecc9cb78c4bef273ce3793fc85c"),
 }
-NUM_IMAGES = 8189
 # Which of torchvision's parts is the training, the validation and the test part.
 PROTOCOLS = {
     "official": ("train", "val", "test"),

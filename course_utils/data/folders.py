@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from course_utils.data.arrays import Pair
+from course_utils.data.sets import is_image
 from course_utils.images import load_image
-
-SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
 def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
@@ -34,11 +33,7 @@ def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
         )
     listed = []
     for label, name in enumerate(classes):
-        paths = sorted(
-            path
-            for path in (folder / name).iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-        )
+        paths = sorted(path for path in (folder / name).iterdir() if is_image(path))
         if not paths:
             raise FileNotFoundError(
                 f"The class folder {folder / name} holds no .jpg or .png image; copy "
@@ -46,6 +41,14 @@ def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
             )
         listed += [(path, label) for path in paths]
     return listed
+
+
+def unusable(error: Exception) -> str:
+    """Return a sentence for photos that could not be read: our own, or the system's."""
+    if isinstance(error, OSError) and error.strerror:
+        what = error.filename or "A file of the data set"
+        return f"{what} cannot be read ({error.strerror}): copy the data again."
+    return str(error)
 
 
 def listing_key(folder: Path, listed: Sequence[tuple[Path, int]]) -> str:

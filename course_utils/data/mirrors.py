@@ -68,9 +68,13 @@ class Fetch:
         """Return the number of bytes that have arrived."""
         return self.part.stat().st_size if self.part.exists() else 0
 
+    def is_there(self) -> bool:
+        """Return whether the file is there, unchanged."""
+        return self._is_right(self.destination)
+
     def settle(self) -> bool:
         """Return whether the file is there; a full part replaces it, or goes."""
-        if self._is_right(self.destination):
+        if self.is_there():
             return True
         if self._is_right(self.part):
             self.part.replace(self.destination)

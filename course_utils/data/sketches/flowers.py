@@ -37,9 +37,8 @@ def draw_flower_sketches(
         size: side of an image, in pixels, at least 16.
 
     Returns:
-        images: uint8 (num_images, size, size, 3), RGB.
-        labels: int64 (num_images,): 0 daisy, 1 dandelion, 2 roses, 3 sunflowers,
-            4 tulips.
+        The images, uint8 (num_images, size, size, 3), RGB, and the labels, int64
+        (num_images,): 0 daisy, 1 dandelion, 2 roses, 3 sunflowers, 4 tulips.
 
     Raises:
         ValueError: if num_images is below 1, seed is negative or size is below 16.

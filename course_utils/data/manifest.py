@@ -1,0 +1,119 @@
+"""What was prepared in a data folder, written down there, so that a copy can be told
+from half a copy.
+"""
+
+import json
+import os
+import tomllib
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from course_utils.data.sets import SETS
+from course_utils.files import write_atomically
+from course_utils.places import project_root
+
+MANIFEST = "course-data.json"
+NOT_COUNTED = {"thumbs.db", "desktop.ini"}  # what Windows puts into folders it shows
+
+
+def course_version() -> str:
+    """Return the version of the course."""
+    try:
+        return installed_version("resnet-course")
+    except PackageNotFoundError:  # used from its folder, without being installed
+        text = (project_root() / "pyproject.toml").read_text(encoding="utf-8")
+        return tomllib.loads(text)["project"]["version"]
+
+
+def measure(place: Path) -> dict[str, int]:
+    """Return the number of files at a place, and of their bytes."""
+    if place.is_file():
+        return {"files": 1, "bytes": place.stat().st_size}
+    sizes = [
+        os.stat(os.path.join(folder, name)).st_size
+        for folder, _, names in os.walk(place)
+        for name in names
+        if not name.startswith(".") and name.lower() not in NOT_COUNTED
+    ]
+    return {"files": len(sizes), "bytes": sum(sizes)}
+
+
+def read_manifest(data_dir: Path) -> dict[str, Any]:
+    """Return what is written down in `data_dir`; nothing where there is no manifest.
+
+    Raises:
+        ValueError: If the manifest is damaged.
+    """
+    path = data_dir / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        sets = manifest["sets"]
+        if not all(
+            {"version", "files", "bytes"} <= entry.keys() for entry in sets.values()
+        ):
+            raise ValueError
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is damaged, so nobody can tell whether the data are whole; delete "
+            f"it and run: python -m course_utils prepare --all {data_dir}"
+        ) from error
+    return manifest
+
+
+def record(data_dir: Path, name: str) -> None:
+    """Write down that a set lies whole in `data_dir`.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    try:
+        sets = read_manifest(data_dir).get("sets", {})
+    except ValueError:
+        sets = {}
+    place = SETS[name].place(data_dir)
+    assert place is not None
+    entry = {"version": SETS[name].version} | measure(place)
+    if sets.get(name) == entry:
+        return  # on a read-only stick, say
+    manifest = {"course": course_version(), "sets": sets | {name: entry}}
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    write_atomically(
+        data_dir / MANIFEST, lambda path: path.write_text(text, encoding="utf-8")
+    )
+
+
+def complaint(data_dir: Path, name: str) -> str:
+    """Return what is wrong with a set, going by the manifest; "" for nothing.
+
+    Never raises: a folder that cannot be read is a complaint, too.
+    """
+    command = f"python -m course_utils prepare {name} {data_dir}"
+    title = SETS[name].title
+    try:
+        manifest = read_manifest(data_dir)
+        entry = manifest.get("sets", {}).get(name)
+        if entry is None:
+            return ""
+        if entry["version"] != SETS[name].version:
+            return (
+                f"{data_dir} holds another version of {title} (prepared by version "
+                f"{manifest.get('course')} of the course, this is {course_version()}); "
+                f"for this one's, run: {command}"
+            )
+        place = SETS[name].place(data_dir)
+        found = measure(place) if place else {"files": 0, "bytes": 0}
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return f"{data_dir} cannot be read ({error.strerror}); copy the data again."
+    if found == {key: entry[key] for key in found}:
+        return ""
+    return (
+        f"{title} in {data_dir} is not as it was prepared ({found['files']} of "
+        f"{entry['files']} files, {found['bytes']} of {entry['bytes']} bytes); copy it "
+        f"again, or run: {command}"
+    )

@@ -1,0 +1,1 @@
+"""What would keep the lessons from running here, and what mends it."""
