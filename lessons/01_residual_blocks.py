@@ -24,8 +24,8 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading time** 60 minutes · **run time** quick CPU about 60 s (estimated from a
-# busy machine), full GPU not measured
+# **Reading time** 60 minutes · **run time** quick CPU about 51 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 from collections import Counter
@@ -56,8 +56,8 @@ course_style()
 # Which of them ends with the lower loss **on the training images**? Write down your
 # answer: the shallow one, the deep one, or no difference. Then write down a reason.
 #
-# Most people choose the deep one. It has more parameters, and it could copy what the
-# shallow one does and leave the extra layers idle.
+# It is tempting to choose the deep one. It has more parameters, and it could copy what
+# the shallow one does and leave the extra layers idle.
 
 # %% [markdown]
 # ## 1 · The degradation problem
@@ -277,6 +277,11 @@ ratio = weakest[deep] / weakest[shallow]
 word = "has vanished" if ratio < 0.1 else "has not vanished"
 print(f"plain, at the end: {deep} layers have {ratio:.2g} times the pull of {shallow};")
 print(f"with a factor of ten as the line, the deep network's pull {word}")
+
+# %% [markdown]
+# If a deep residual network has a wide gap, it does overfit: the quick profile shows it
+# a few hundred images. But that is another question than ours. Degradation is about the
+# *first* column: does a network fit even the images that it was shown?
 
 # %% [markdown]
 # **Vanishing gradients** would mean that the first layers of the deep network receive
@@ -571,7 +576,8 @@ class BatchNorm2d(nn.Module):
 # %% [markdown]
 # One detail is easy to miss. The batch is normalised with the variance divided by
 # $m$, but the running variance is fed the estimate divided by $m - 1$. With PyTorch's
-# default momentum of 0.1, each batch replaces a tenth of the running statistics.
+# default momentum of 0.1 (the norm's, not the optimiser's), each batch replaces a tenth
+# of the running statistics.
 #
 # Is ours right? Both norms get the same five batches in training mode, then one more
 # in evaluation mode. We compare outputs, gradients and statistics.
@@ -817,7 +823,8 @@ for number, block in enumerate(blocks, 1):
 #
 # Now the claim of section 1, that residual networks nest. Take the residual network
 # that we trained, and put one more block into it, with $\gamma = 0$ in its last norm.
-# Do the logits change? Then the same with a plain block in the plain network.
+# Do the **logits** change, the numbers that the network puts out, one a class? Then the
+# same with a plain block in the plain network.
 
 # %%
 torch.manual_seed(0)
@@ -961,7 +968,8 @@ class Bottleneck(nn.Module):
 # %% [markdown]
 # What does the neck save? We count parameters and **multiply-adds**, one weight times
 # one number, added to a sum. A convolution spends $k^2 C_\text{in}$ of them on each
-# number that it puts out. Three blocks: a bottleneck on 256 channels, a basic block
+# number that it puts out. A **forward hook** counts them: a function that PyTorch calls
+# whenever a layer has run. Three blocks: a bottleneck on 256 channels, a basic block
 # of the same width, and the basic block on 64 channels that shallower networks use.
 
 
@@ -1338,9 +1346,11 @@ for depth in (20, 56, 110):
 # %% [markdown]
 # ## Exercises
 #
-# **★ Dashed or solid?** Write the rule of section 4 as a function: from the input's
-# channels, the block's output channels and the stride, say whether the shortcut needs
-# a projection. The answer is `True` or `False`.
+# ### ★ Dashed or solid?
+#
+# Write the rule of section 4 as a function: from the input's channels, the block's
+# output channels and the stride, say whether the shortcut needs a projection.
+# Expected: `True` or `False`; `True` for 64 → 128 channels at stride 2.
 
 
 # %% tags=["exercise"]
@@ -1361,11 +1371,13 @@ def needs_projection(in_channels, out_channels, stride):
 check.needs_projection(needs_projection)
 
 # %% [markdown]
-# **★★ Start as the identity.** Goyal et al. 2017 start the training of large networks
-# with $\gamma = 0$ in the last norm of every branch. Write a function that does this
-# to a given network, in place. It must work for networks made of `models.BasicBlock`
-# and of `models.Bottleneck`, and leave everything else alone. Expected: each block
-# then puts out the ReLU of its shortcut.
+# ### ★★ Start as the identity
+#
+# Goyal et al. 2017 start the training of large networks with $\gamma = 0$ in the last
+# norm of every branch. Write a function that does this to a given network, in place.
+# It must work for networks made of `models.BasicBlock` and of `models.Bottleneck`, and
+# leave everything else alone. Expected: each block then puts out the ReLU of its
+# shortcut.
 
 
 # %% tags=["exercise"]
@@ -1390,9 +1402,11 @@ def start_as_identity(model):
 check.start_as_identity(start_as_identity)
 
 # %% [markdown]
-# **★★★ Pre-activation.** Our shortcut is not quite free: each sum passes a ReLU, so
-# negative numbers are lost. He et al. 2016 move norm and ReLU *before* each
-# convolution, and put nothing after the addition:
+# ### ★★★ Pre-activation
+#
+# Our shortcut is not quite free: each sum passes a ReLU, so negative numbers are lost.
+# He et al. 2016 move norm and ReLU *before* each convolution, and put nothing after
+# the addition:
 #
 # $$x + \mathrm{conv}_2(\mathrm{ReLU}(\mathrm{bn}_2(\mathrm{conv}_1(
 # \mathrm{ReLU}(\mathrm{bn}_1(x)))))).$$

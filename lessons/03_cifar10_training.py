@@ -25,7 +25,7 @@
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
 # [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
 #
-# **Reading time** 75 minutes · **run time** quick CPU about 75 s (two quiet
+# **Reading time** 75 minutes · **run time** quick CPU about 74 s (two quiet
 # cores), full GPU not measured
 
 # %% tags=["setup"]
@@ -49,16 +49,16 @@ session = start(seed=0)
 # ## A question first
 #
 # The networks of lesson 02 have random weights: they know nothing. This lesson makes
-# one of them tell ten kinds of things apart, and asks how far to believe it. Write
-# down guesses:
+# one tell ten kinds of things apart, and asks how far to believe it. Write down
+# guesses (a point: from 90 % to 91 %):
 #
-# 1. Guessing gives 10 %. What will the network reach on images it has never seen?
-# 2. At the end, which accuracy is higher: on the training images, or on those kept
-#    aside?
-# 3. Keep, of twelve nearly equal copies of the network, the one that does best on a
-#    few hundred images. How many points too good will its score there look?
-# 4. A deep and a shallow network without shortcuts: which has the lower loss on its
-#    own *training* images? And with shortcuts?
+# 1. Guessing gives 10 %. What will the network reach on new images? (Section 14)
+# 2. Which accuracy ends higher: on training images, or on those kept aside? (Second
+#    myth)
+# 3. Of twelve near copies of it, keep the best on a few hundred images. How
+#    many points too good will its score there look? (Section 13)
+# 4. Which has the lower loss on its *training* images, without shortcuts: a deep
+#    network or a shallow one? And with shortcuts? (Section 16)
 
 # %% [markdown]
 # ## 1 · Look at the data
@@ -1004,8 +1004,8 @@ display(Markdown(table))
 # runs again.
 
 # %% [markdown]
-# Compiling would take longer than this section saves. The project measures it apart
-# (`make bench`); here is what it found.
+# Compiling is left out here, for its first steps take long. The project measures it
+# apart (`make bench`); here is what it found.
 
 # %%
 from course_utils.results import load_results
@@ -1427,9 +1427,11 @@ display(
 # %% [markdown]
 # Your first guess. The **standard error** $\sqrt{p(1-p)/n}$ is how far the accuracy on
 # $n$ images typically lies from what countless images would give. The ± is 1.96 of
-# them: in 95 of 100 draws of so many test images, chance alone moves the number by
-# less. The errors of two separate sets add as squares.
-#
+# them: in about 95 of 100 draws of so many test images, chance alone moves the number
+# by less. Near 100 % that is no longer true; lesson 04, section 4, has a better
+# interval. The errors of two separate sets add as squares.
+
+# %% [markdown]
 # What can be behind a gap between validation and test? Validation was used to choose,
 # so it is flattered (section 13). The rest is the luck of which images fell into which
 # set; another seed meets the same images, so it does not change that luck. A gap of two

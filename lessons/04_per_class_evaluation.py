@@ -26,8 +26,8 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits,
 # `eval()`).
 #
-# **Reading time** 75 minutes · **run time** quick CPU about 55 s, with photos 75 s
-# (measured on one thread), full GPU not measured
+# **Reading time** 75 minutes · **run time** quick CPU about 30 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 import copy
@@ -55,15 +55,15 @@ session = start(seed=0)
 # Lesson 03 ended with one number, the test accuracy. This lesson takes it apart.
 # Write down guesses:
 #
-# 1. How many points (percentage points: from 90 % to 91 % is one) lie between the
-#    network's best class and its worst?
+# 1. How many percentage points lie between the network's best class and its worst?
 # 2. Two networks are judged on the same test images, and one is a point ahead. How
 #    many images does it take to trust that point: a hundred, a thousand, ten
 #    thousand?
 # 3. Take the images of which the network is at least 99 % sure. In how many of a
 #    hundred is it right?
 # 4. Which of these spoils an accuracy most: a forgotten `eval()`, a badly weighted
-#    mean, wrong normalisation, or storing the test images as JPEG?
+#    mean, an epoch chosen on the test set, wrong normalisation, or storing the test
+#    images as JPEG?
 
 # %% [markdown]
 # ## 1 · Collect once, compute everything
@@ -259,6 +259,8 @@ print(f"{within:.1%} of the test sets lie between the dashed lines")
 # brings it back from squares:
 #
 # $$\text{deviation} = \sqrt{p\,(1-p)/n}.$$
+#
+# Lesson 03 called it the **standard error**: the deviation of a result over many tests.
 #
 # 95 % of any bell curve lie within $z = 1.96$ deviations of its middle: the dashed
 # lines. So in about 95 of 100 test sets the accuracy found is at most that far from

@@ -24,10 +24,10 @@
 #
 # **Know first:** lessons [01](01_residual_blocks.ipynb) (blocks, BatchNorm),
 # [02](02_full_network.ipynb) (stem, stages), [03](03_cifar10_training.ipynb)
-# (training).
+# (training), [04](04_per_class_evaluation.ipynb) (intervals, McNemar).
 #
-# **Reading time** 60 minutes · **run time** quick CPU about 45 s (estimated from a
-# busy machine), full GPU not measured
+# **Reading time** 60 minutes · **run time** quick CPU about 30 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 import copy
@@ -316,8 +316,8 @@ display(Markdown(table))
 # learn only what to *change*. How much does it change? Compare the Euclidean length
 # of $F(x)$, written ‖F(x)‖, with that of what the shortcut carries, in every block.
 #
-# By hand for one block: $F(x)$ is what its last BatchNorm puts out, the sum is called
-# `add`.
+# By hand for one block: $F(x)$ is what its last BatchNorm puts out. The course's blocks
+# call the layer that adds `add`.
 
 # %%
 from course_utils.models import BasicBlock, Bottleneck

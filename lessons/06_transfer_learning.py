@@ -25,8 +25,8 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits),
 # [Lesson 04](04_per_class_evaluation.ipynb) (intervals, McNemar).
 #
-# **Reading time** 70 minutes · **run time** quick CPU about 70 s, with photos 80 s
-# (measured on one thread), full GPU not measured
+# **Reading time** 70 minutes · **run time** quick CPU about 50 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 import copy
@@ -429,7 +429,8 @@ print(
 # A network of convolutions takes any size, since global average pooling makes one
 # number of each channel. It was trained on one, though. For each of three sizes,
 # compute the features of some photos once, fit a linear classifier on them, and ask
-# the validation images.
+# the validation images. That is a **linear probe**: the network stays as it is, and the
+# classifier's accuracy says how much its features are worth.
 
 
 # %%
@@ -636,8 +637,10 @@ print("kept for lesson 07:", kept.name)
 # that steps were too long for a while: the network was thrown about. It may recover,
 # since the cycle ends in small steps. Does the jump set in at a lower rate for random
 # weights than for trained ones? And a best rate at the end of its row asks for a wider
-# search.
-#
+# search. The quick profile tries fewer rates for "by depth" than for the others: this
+# way was searched less, and may be worth more than it shows.
+
+# %% [markdown]
 # Curves side by side, each way at its own rate: accuracy and loss on the validation
 # images after each epoch. The frozen one needs no epochs of images: a line at its best.
 
@@ -948,8 +951,10 @@ print(f"Your second guess: {lead:+.1f} points, p = {p:.2g}, {verdict}.")
 # them, and `train()` alone lets them drift towards the new data. That may help or hurt:
 # the new statistics fit the new images, but the head was trained on features made with
 # the old ones. (One epoch is a few batches, each worth a tenth: the drift has only
-# begun.)
-#
+# begun.) Where the verdict is "luck can explain it", the drift is certain all the same;
+# only its cost is not.
+
+# %% [markdown]
 # The remedy: keep a frozen body in `eval()`, even while the head trains, or compute the
 # features once. A training loop calls `model.train()` at every epoch, so put the body
 # back each time. One epoch of the head, without and with that:
@@ -1033,9 +1038,9 @@ for text, case in {
 #
 # Yosinski et al. (2014) froze a trained network up to each layer in turn, trained the
 # rest on another task, and found early layers general and late ones tied to their task.
-# Here are three cheaper looks; they need not agree. First, a **linear probe**: average
-# the output of a stage over the pixels, and fit a linear classifier to it. The better
-# it does, the more of what it needs the stage has laid out ready.
+# Here are three cheaper looks; they need not agree. First, the linear probe of section
+# 3, for every stage: average its output over the pixels, and fit a linear classifier to
+# it. The better it does, the more of what it needs the stage has laid out ready.
 #
 # Three cases: the course's small network on *its own* classes (images it was not
 # trained on), on the flowers, and the same network with random weights on the flowers.

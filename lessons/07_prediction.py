@@ -22,11 +22,12 @@
 # 4. let a network say "I don't know", with a threshold chosen on validation data;
 # 5. say what the printed probability is worth.
 #
-# **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence, paired tests)
-# and [Lesson 06](06_transfer_learning.ipynb) (flowers, transforms).
+# **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence, paired tests),
+# [Lesson 05](05_visualisation.ipynb) (Grad-CAM) and
+# [Lesson 06](06_transfer_learning.ipynb) (flowers, transforms).
 #
-# **Reading time** 75 minutes · **run time** quick CPU about 45 s, with photos 60 s
-# (measured on one thread), full GPU not measured
+# **Reading time** 75 minutes · **run time** quick CPU about 20 s (two quiet
+# cores), full GPU not measured
 
 # %% tags=["setup"]
 import io
@@ -314,10 +315,11 @@ print(f"(Made square, {slim} of these images are squashed; the others only uncro
 
 # %% [markdown]
 # The first row is the truth of this network. Each fault is compared with it by a paired
-# test (lesson 04), at 5 % for all the tests together; "cannot tell" means that luck can
-# explain the difference. Your first guess has its answer below the table. Look at the
-# third column, too: what is printed for a spoiled photo can look as sure as ever. And
-# `eval()` forgotten may be mild in the batches of a test, and ruin a user's one photo.
+# test (lesson 04), at 5 % shared among all the tests (lesson 06, section 4); "cannot
+# tell" means that luck can explain the difference. Your first guess has its answer
+# below the table. Look at the third column, too: what is printed for a spoiled photo
+# can look as sure as ever. And `eval()` forgotten may be mild in the batches of a test,
+# and ruin a user's one photo.
 #
 # One photo's output shows no wrong transform. The grave ones show in an accuracy, if
 # somebody measures it. So training writes classes and transform into the checkpoint,
@@ -1619,7 +1621,5 @@ check.mirrored_too(mirrored_too)
 #   and vultilion took them (Flickr, CC BY 2.0).
 
 # %% [markdown]
-# **Next.** From one residual block to a name for your own photo: that was the way. Take
-# photos of your own, of classes of your own, and go through lesson 06 once more. And if
-# a training goes wrong, [08 · When training goes wrong](08_debugging.ipynb) is about
-# finding out why.
+# **Next.** A training may fail without any error, and leave you a plausible number:
+# [08 · When training goes wrong](08_debugging.ipynb) finds out why.
