@@ -105,14 +105,13 @@ def lead_interval(
     first, second = np.arange(600) < 540, np.arange(600) < 504
     second[540:558] = True  # 36 only the first gets right, 18 only the second
     first, second = first[shuffled], second[shuffled]
-    ends, again = (
-        several(answer(first, second, np.random.default_rng(0)), 2, "both ends")
-        for _ in range(2)
-    )
+    rng = np.random.default_rng(0)
+    untouched = rng.bit_generator.state
+    ends = several(answer(first, second, rng), 2, "both ends")
     low, high = (number(end) for end in ends)
-    if (low, high) != tuple(number(end) for end in again):
+    if rng.bit_generator.state == untouched:
         raise Wrong(
-            "The same rng gives another interval the second time. Hint: draw with the "
+            "rng was not used, so nobody can draw the same again. Hint: draw with the "
             "generator that is handed over."
         )
     lead = float(first.mean() - second.mean())
