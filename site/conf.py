@@ -1,13 +1,24 @@
 """How the pages of the course are made: from executed notebooks, without a network."""
 
+import re
 from importlib.metadata import distribution
+from pathlib import Path
+
+from docutils import nodes
 
 project = "Deep residual networks"
 author = "The course authors"
 project_copyright = "2026, The course authors"
-language = "en_GB"
+language = "en"  # the script of en_GB fails on a search of several pages
 
-extensions = ["myst_nb", "sphinx_design", "sphinx_copybutton", "sphinx.ext.mathjax"]
+extensions = [
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_copybutton",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+]
 exclude_patterns = []
 
 # The notebooks come executed.
@@ -20,24 +31,79 @@ myst_heading_anchors = 3
 # Cells may begin with any heading; a lesson's key result is shown as its plain text.
 suppress_warnings = ["myst.header", "mystnb.unknown_mime_type"]
 
+# The pages of course_utils: what a module defines itself, in its own order.
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "ignore-module-all": True,
+}
+autodoc_typehints_format = "short"
+python_maximum_signature_line_length = 72
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+napoleon_use_ivar = True
+default_role = "py:obj"  # `name` is code, and a link where there is such a name
+
 # Nothing is asked of another host: formulas by the one file of MathJax, no widgets.
 nb_ipywidgets_js = {}
 mathjax_file = distribution("sphinx-mathjax-offline").locate_file(
     "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"
 )
 mathjax_path = "tex-svg-full.js"
-html_static_path = ["course.css", str(mathjax_file)]
+html_static_path = ["course.css", "favicon.svg", str(mathjax_file)]
 html_css_files = ["course.css"]
+html_favicon = "favicon.svg"
 
 html_theme = "sphinx_book_theme"
 html_title = "Deep residual networks, a course"
 html_show_sphinx = False
+html_show_search_summary = False  # a page read from a folder may fetch no other
+html_use_index = False  # the search and the glossary serve better
+html_domain_indices = False
 html_last_updated_fmt = None
 html_theme_options = {
-    "home_page_in_toc": True,
+    "home_page_in_toc": False,
+    "logo": {
+        "image_light": "_static/favicon.svg",
+        "image_dark": "_static/favicon.svg",
+        "alt_text": "Home",
+        "text": "Deep residual networks",
+    },
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "use_fullscreen_button": False,
     "navbar_persistent": [],  # the search field of the sidebar is enough
 }
+html_context = {"default_mode": "auto"}  # else the theme logs an error
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def sections_as_fields(app, what, name, obj, options, lines):
+    """Show the docstring sections `Source` and `Taught in` as fields of their own."""
+    text = re.sub(
+        r"^(Source|Taught in): (.+(?:\n(?!Source: |Taught in: |:).+)*)",
+        lambda found: f"\n:{found[1]}: {' '.join(found[2].split())}\n",
+        "\n".join(lines),
+        flags=re.M,
+    )
+    for lesson in Path(app.srcdir, "notebooks").glob("*.ipynb"):
+        number = lesson.name[:2]
+        link = f":doc:`lesson {number} </notebooks/{lesson.stem}>`"
+        text = re.sub(rf"(?<=^:Taught in: )lesson {number}", link, text, flags=re.M)
+    lines[:] = text.split("\n")
+
+
+def number_figures(app, doctree):
+    """Tell the figures of one cell apart in their descriptions."""
+    for cell in doctree.findall(nodes.container):
+        if "cell_output" in cell["classes"]:
+            images = list(cell.findall(nodes.image))
+            for number, image in enumerate(images, 1):
+                if len(images) > 1:
+                    image["alt"] += f" ({number} of {len(images)})"
+
+
+def setup(app):
+    """Connect the functions above."""
+    app.connect("autodoc-process-docstring", sections_as_fields, priority=900)
+    app.connect("doctree-read", number_figures)

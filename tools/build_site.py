@@ -1,44 +1,113 @@
-"""Renders executed notebooks as static pages that ask nothing of a network."""
+"""Renders executed notebooks as a site that asks nothing of a network.
+
+python tools/build_site.py      notebooks/ as they are, into build/site/
+"""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import nbformat
-from lesson_files import ROOT, tags_of, write_notebook
+from build_notebooks import check
+from lesson_files import (
+    NOTEBOOKS,
+    ROOT,
+    figure_text,
+    find_lessons,
+    tags_of,
+    write_notebook,
+)
+from site_api import api_pages
+from site_pages import SITE, hand_written, landing, relinked, results_page
+from site_references import references_page
 
-SITE = ROOT / "site"
+TARGET = ROOT / "build" / "site"
 
 
-def build_site(notebooks: Sequence[Path], table: str, target: Path) -> bool:
-    """Render notebooks and an index page with a table; return whether that worked.
+def build_site(
+    notebooks: Sequence[Path], target: Path, table: str = "", strict: bool = False
+) -> bool:
+    """Render the course as a site; return whether that worked.
 
     Args:
         notebooks: executed notebooks; they stay as they are.
-        table: Markdown for the index page.
-        target: folder of the pages; index.html comes there.
+        target: folder of the pages, replaced as a whole once they are made; index.html
+            comes there.
+        table: Markdown for the landing page: how the lessons ran on this machine.
+        strict: whether a warning, such as that of a dead link, is a failure.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "source")
-        for notebook in notebooks:
-            write_notebook(
-                fold_solutions(notebook), source / "notebooks" / notebook.name
-            )
-        index = (SITE / "index.md").read_text(encoding="utf-8")
-        (source / "index.md").write_text(index.format(table=table), encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".site-") as folder:
+        source, pages = Path(folder, "source"), Path(folder, "pages")
+        write_sources(notebooks, table, source)
         command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(SITE)]
-        command += ["-d", str(Path(folder, "doctrees")), str(source), str(target)]
-        return subprocess.run(command).returncode == 0
+        command += ["-d", str(Path(folder, "doctrees")), str(source), str(pages)]
+        command += ["-W"] if strict else []
+        if subprocess.run(command, cwd=ROOT).returncode:
+            return False
+        if target.exists():
+            target.rename(Path(folder, "old"))
+        pages.rename(target)
+    return True
 
 
-def fold_solutions(path: Path) -> nbformat.NotebookNode:
-    """Return a notebook whose solutions are folded on the page."""
-    notebook = nbformat.read(path, as_version=4)
+def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
+    """Write all pages as Sphinx reads them: Markdown, notebooks, reStructuredText."""
+    lessons = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
+    written = hand_written()
+    texts = {name: path.read_text("utf-8") for name, path in written.items()}
+    docs = [Path(name).stem for name in written if name.startswith("docs/")]
+    texts["index.md"] = landing(lessons, table, docs)
+    texts["results.md"] = results_page()
+    texts["references.md"] = references_page(lessons)
+    pages = {*texts, *(f"notebooks/{name}.ipynb" for name in lessons)}
+    for name, text in texts.items():
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(relinked(text, str(Path(name).parent), pages), "utf-8")
+    (source / "api").mkdir()
+    for name, text in api_pages().items():
+        (source / "api" / name).write_text(text, "utf-8")
+    for name, notebook in lessons.items():
+        prepare(notebook, pages)
+        write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
+    shutil.copy(SITE / "picture.png", source)
+
+
+def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
+    """Fold the solutions of a notebook, describe its figures, mend its links."""
+    section = ""
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            headings = [line for line in cell.source.split("\n") if line[:1] == "#"]
+            section = headings[-1].lstrip("# ") if headings else section
+            cell.source = relinked(cell.source, "notebooks", pages)
+        elif cell.cell_type == "code":
+            text = figure_text(cell) or f"Figure of the section “{section}”"
+            cell.metadata["mystnb"] = {"image": {"alt": text}}
         if "solution" in tags_of(cell):
             cell.metadata.tags.append("hide-cell")
-    return notebook
+
+
+def main() -> int:
+    """Build the site from notebooks/; return the exit status."""
+    lessons = find_lessons()
+    problems = [problem for lesson in lessons for problem in check(lesson)]
+    if problems:
+        print("No site was built. " + "\n".join(problems))
+        return 1
+    notebooks = [NOTEBOOKS / f"{lesson.stem}.ipynb" for lesson in lessons]
+    if not build_site(notebooks, TARGET, strict=True):
+        print("No site was built (see above); an older one is still there.")
+        return 1
+    print(f"Read it in a browser: {(TARGET / 'index.html').as_uri()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

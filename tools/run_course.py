@@ -67,22 +67,21 @@ class Monitor:
         print(f"{start}{text}", flush=True)
 
 
-def course_environment(target: Path) -> dict[str, str]:
+def course_environment(folder: Path) -> dict[str, str]:
     """Return the kernels' environment: quick, no downloads, the reader's runs spared.
 
     COURSE_DATA passes through as it is: where data come from is for `session` to say.
     """
-    defaults = {"COURSE_PROFILE": "quick", "COURSE_RUNS": str(target / "runs")}
+    defaults = {"COURSE_PROFILE": "quick", "COURSE_RUNS": str(folder / "runs")}
     return defaults | os.environ | {"COURSE_OFFLINE": "1", "TQDM_DISABLE": "1"}
 
 
-def run_lesson(lesson: Path, target: Path, label: str) -> Row:
+def run_lesson(lesson: Path, folder: Path, label: str) -> Row:
     """Execute a lesson, write it with its outputs, and return its row."""
     monitor = Monitor(label)
     notebook = read_lesson(lesson)
-    folder = target / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
-    execution = execute(notebook, folder, course_environment(target), monitor)
+    execution = execute(notebook, folder, course_environment(folder), monitor)
     write_notebook(notebook, folder / f"{lesson.stem}.ipynb")
     result, data = reported(notebook)
     done = "failed" if execution.error else "done"
@@ -132,24 +131,28 @@ def page_table(rows: Sequence[Row]) -> str:
 
 
 def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
-    """Run lessons, make their pages, print the table; return the exit status."""
-    shutil.rmtree(target, ignore_errors=True)
+    """Run lessons, make their pages, print the table; return the exit status.
+
+    The executed notebooks lie beside the pages, in a folder of their own.
+    """
+    folder = target.with_name(f"{target.name}-notebooks")
+    shutil.rmtree(folder, ignore_errors=True)
     rows = []
     for number, lesson in enumerate(lessons, 1):
         label = f"[{number}/{len(lessons)}] {lesson.stem}"
-        rows.append(run_lesson(lesson, target, label))
+        rows.append(run_lesson(lesson, folder, label))
     print("Making the pages …", flush=True)
-    notebooks = [target / "notebooks" / f"{lesson.stem}.ipynb" for lesson in lessons]
-    site_made = build_site(notebooks, page_table(rows), target)
+    notebooks = [folder / f"{lesson.stem}.ipynb" for lesson in lessons]
+    site_made = build_site(notebooks, target, page_table(rows))
     print(f"\n{text_table(rows)}\n")
     failed = [row for row in rows if row.error]
     for row in failed:
         print(f"FAILED {row.lesson}, {row.error}")
-        print(f"  as far as it came: {target / 'notebooks' / row.lesson}.ipynb")
+        print(f"  as far as it came: {folder / row.lesson}.ipynb")
     if site_made:
         print(f"Read it in a browser: {(target / 'index.html').as_uri()}")
     else:
-        print("The pages could not be made (see above); the notebooks are there.")
+        print(f"The pages could not be made (see above); the notebooks: {folder}")
     return 0 if site_made and not failed else 1
 
 

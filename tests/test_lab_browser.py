@@ -1,0 +1,138 @@
+"""`make lab` in a real browser: lesson 01 is run, an exercise answered by typing."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import lab
+import psutil
+import pytest
+
+LESSON = "01_residual_blocks"
+PROGRAM = (
+    "import sys, lab; from pathlib import Path\n"
+    "lab.MY_COURSE = Path(sys.argv[1])\n"
+    "sys.exit(lab.main(sys.argv[2:]))"
+)
+ANSWER = """def needs_projection(in_channels, out_channels, stride):
+    return {}
+
+
+check.needs_projection(needs_projection)
+"""
+NOTEBOOK = "window.jupyterapp.shell.currentWidget"
+CODE = f"{NOTEBOOK}.content.widgets.filter(cell => cell.model.type === 'code')"
+RUN_ALL = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+ALL_RAN = f"""() => {CODE}.every(cell => cell.model.executionCount)
+  && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'"""
+OUTPUTS = f"{CODE}.flatMap(cell => cell.model.outputs.toJSON())"
+IS_EXERCISE = "cell => (cell.model.getMetadata('tags') || []).includes('exercise')"
+EXERCISE = f"{CODE}.find({IS_EXERCISE})"
+TO_EXERCISE = f"""() => {{
+  const content = {NOTEBOOK}.content;
+  content.activeCellIndex = content.widgets.findIndex({IS_EXERCISE});
+  content.mode = 'edit';
+  return content.scrollToItem(content.activeCellIndex, 'start');
+}}"""
+
+
+@pytest.fixture
+def address(tmp_path):
+    """The address of a JupyterLab that `make lab` opened on a copy of the lessons."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--allow-root"]
+    options += ["--ServerApp.port_retries=0", "--IdentityProvider.token="]
+    options += ["--LabApp.expose_app_in_browser=True"]
+    places = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR", "COURSE_RUNS")
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "my_course"), *options],
+        cwd=Path(lab.__file__).parent,
+        env=os.environ
+        | {name: str(tmp_path / name) for name in places}
+        | {
+            "COURSE_PROFILE": "quick",
+            "COURSE_DATA": "built-in",
+            "JUPYTER_PREFER_ENV_PATH": "1",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if "is running at" in line:
+            break
+    else:
+        pytest.fail("JupyterLab did not start:\n" + "".join(printed))
+    yield f"http://127.0.0.1:{port}/lab/tree"
+    family = [*psutil.Process(process.pid).children(recursive=True), process]
+    for member in family:
+        member.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def page():
+    """A tab of Chromium, or a skip that says what is missing."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs the browser Chromium (Debian: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        yield browser.new_page(viewport={"width": 1366, "height": 900})
+        browser.close()
+
+
+def answer(page, value):
+    """Type an answer into the exercise, run it, and return what the check says."""
+    page.evaluate(TO_EXERCISE)
+    editor = page.locator(".jp-Cell.jp-mod-active .cm-content")
+    editor.click()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.insert_text(ANSWER.format(value))
+    count = page.evaluate(f"{EXERCISE}.model.executionCount")
+    page.keyboard.press("ControlOrMeta+Enter")
+    page.wait_for_function(
+        f"before => {EXERCISE}.model.executionCount > before"
+        f" && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'",
+        arg=count,
+    )
+    return page.locator(".jp-Cell.jp-mod-active .jp-OutputArea").inner_text()
+
+
+def test_lesson_01_runs_and_an_exercise_is_answered(address, page):
+    page.goto(f"{address}/{LESSON}.ipynb", timeout=120_000)
+    page.wait_for_function(
+        f"() => window.jupyterapp && {NOTEBOOK}?.content?.widgets"
+        f" && {NOTEBOOK}.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=120_000,
+    )
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(ALL_RAN, timeout=600_000)
+
+    outputs = page.evaluate(OUTPUTS)
+    assert [o for o in outputs if o["output_type"] == "error"] == []
+    page.evaluate(
+        f"""() => {NOTEBOOK}.content.scrollToItem({NOTEBOOK}.content.widgets.findIndex(
+            cell => cell.model.type === 'code' && cell.model.outputs.toJSON().some(
+                output => output.data && output.data['image/png'])), 'end')"""
+    )
+    figure = page.locator(".jp-OutputArea-output img").first
+    figure.wait_for()
+    assert figure.evaluate("image => image.naturalWidth") > 100
+
+    wrong = answer(page, "stride != 1")
+    assert "✗" in wrong
+    assert "Hint:" in wrong
+    right = answer(page, "stride != 1 or in_channels != out_channels")
+    assert "✓" in right
+    assert "✗" not in right

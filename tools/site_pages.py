@@ -1,0 +1,124 @@
+"""The pages of the site that are made from what the repository holds already."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from string import Template
+
+from lesson_files import ROOT, tags_of
+from nbformat import NotebookNode
+from update_readme import filled
+
+SITE = ROOT / "site"
+# A page that lies elsewhere in the repository than on the site.
+MOVED = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changes.md",
+    "site/glossary.md": "glossary.md",
+}
+ROW = re.compile(r"^\| \[[^]]+\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \| (.+?) \|$", re.M)
+LINK = re.compile(r"(?<!!)\[([^]]+)\]\(([^):#\s]+)(#[^)\s]*)?\)")
+
+
+def relinked(text: str, folder: str, pages: Collection[str]) -> str:
+    """Return Markdown whose links lead to pages of the site, or are plain words.
+
+    Args:
+        text: Markdown with links as they are right in the repository.
+        folder: the page's folder in the repository, "" for its root.
+        pages: the files of the site that may be linked to, from its root.
+    """
+
+    def link(found: re.Match) -> str:
+        label, target, anchor = found.groups(default="")
+        path = posixpath.normpath(posixpath.join(folder, target))
+        path = re.sub(r"^lessons/(\w+)\.py$", r"notebooks/\1.ipynb", path)
+        path = MOVED.get(path, path)
+        if path not in pages:
+            return label
+        return f"[{label}]({posixpath.relpath(path, folder or '.')}{anchor})"
+
+    return LINK.sub(link, text)
+
+
+def readme_section(heading: str) -> str:
+    """Return what README.md says under a heading of the second level."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    found = re.search(rf"^## {heading}\n(.+?)(?=^## |\Z)", text, re.M | re.S)
+    return found[1].strip()
+
+
+def title_of(notebook: NotebookNode) -> str:
+    """Return a lesson's title, "" where it has none."""
+    found = re.search(r"^# (.+)$", notebook.cells[0].source, re.M)
+    return found[1] if found else ""
+
+
+def reading_minutes(notebook: NotebookNode) -> int:
+    """Return the reading time that a lesson's card names, 0 where it names none."""
+    found = re.search(r"\*\*Reading time\*\* (\d+) minutes", notebook.cells[0].source)
+    return int(found[1]) if found else 0
+
+
+def table_rows() -> list[tuple[str, str, str]]:
+    """Return name, line and run time of each lesson in the README's table."""
+    return ROW.findall(readme_section("The lessons"))
+
+
+def lesson_card(name: str, notebook: NotebookNode) -> str:
+    """Return a lesson's card for the landing page: title, one line, its times."""
+    rows = {row[0]: row[1:] for row in table_rows()}
+    line, run_time = rows.get(name, ("", ""))
+    minutes = reading_minutes(notebook)
+    times = [f"{minutes} minutes to read"] if minutes else []
+    times += [f"runs in {run_time}"] if run_time else []
+    head = f"::::{{grid-item-card}} {title_of(notebook)}\n:link: notebooks/{name}\n"
+    foot = f":::{{card-footer}}\n{' · '.join(times)}\n:::\n" if times else ""
+    return f"{head}:link-type: doc\n\n{line[:1].upper()}{line[1:]}\n\n{foot}::::\n"
+
+
+def landing(lessons: dict[str, NotebookNode], table: str, others: Sequence[str]) -> str:
+    """Return the landing page.
+
+    Args:
+        lessons: the notebooks by name, in order.
+        table: Markdown of how the lessons ran on this machine, or "".
+        others: the names of the pages of docs/, for the navigation.
+    """
+    times = [re.match(r"\d+", run_time) for _, _, run_time in table_rows()]
+    seconds = [int(found[0]) for found in times if found]  # the others: not measured
+    cells = [cell for notebook in lessons.values() for cell in notebook.cells]
+    hours = sum(map(reading_minutes, lessons.values())) / 60
+    values = {
+        "num_lessons": len(lessons),
+        "num_exercises": sum("exercise" in tags_of(cell) for cell in cells),
+        "hours": f"{hours:.0f}",
+        "seconds": f"{min(seconds)} to {max(seconds)}",
+        "first": next(iter(lessons)),
+        "cards": "\n".join(lesson_card(*lesson) for lesson in lessons.items()),
+        "notebooks": "\n".join(f"notebooks/{name}" for name in lessons),
+        "docs": "\n".join(f"docs/{name}" for name in others),
+        "table": f"## As they ran on this machine\n\n{table}\n" if table else "",
+        "classroom": "[in a room of thirty](docs/teaching.md)",
+        "able": readme_section("What you will be able to do"),
+        "commands": readme_section("Two commands"),
+        "run_times": readme_section("The lessons").partition("\n\n")[0],
+    }
+    return Template((SITE / "index.md").read_text("utf-8")).substitute(values)
+
+
+def results_page() -> str:
+    """Return the page of the measured tables, as the README shows them."""
+    return f"# Results\n\n{filled(readme_section('Measured so far'))}\n"
+
+
+def hand_written(root: Path = ROOT) -> dict[str, Path]:
+    """Return the files that are pages as they are, by their place on the site."""
+    pages = {"changes.md": root / "CHANGELOG.md"}
+    if (root / "site" / "glossary.md").is_file():
+        pages["glossary.md"] = root / "site" / "glossary.md"
+    docs = sorted(root.glob("docs/*.md"), reverse=True)  # teaching.md is the first
+    return pages | {f"docs/{path.name}": path for path in docs}
