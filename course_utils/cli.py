@@ -154,9 +154,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
     if bool(names) == arguments.all:
         arguments.error(
-            f"name sets, or --all for all of them, then a folder; there are "
-            f"{sizes(list(SETS))}. For example: prepare cifar10 {folder or 'DIR'}, or "
-            f"prepare --all {folder or 'DIR'}"
+            f"name sets, or --all for all of them, then, if you like, a folder; there "
+            f"are {sizes(list(SETS))}. For example: prepare cifar10 "
+            f"{folder or 'flowers'}, or prepare --all {folder or 'DIR'}"
         )
     try:
         return prepare(names or list(SETS), folder)

@@ -26,11 +26,14 @@ def prepare(names: Sequence[str], folder: str | None) -> int:
         folder: Where they shall lie; None for where lessons look.
 
     Raises:
-        OSError: If COURSE_DATA names a folder that does not exist.
+        OSError: If COURSE_DATA names a folder that does not exist, or `folder` is a
+            file.
     """
     lessons_look_in = None if folder else find_data_dir()
     target = Path(folder).expanduser() if folder else lessons_look_in
     target = (target or project_root() / "data").resolve()
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file; name a folder for the data.")
     forget_failures()
     if len(names) > 1:
         total = sum(SETS[name].size_mib for name in names)

@@ -211,6 +211,16 @@ def test_without_names_it_says_what_there_is_and_fetches_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_the_folder_is_named_at_once(mirror, tmp_path, capsys):
+    good = mirror(sends(ARCHIVE))
+    file = tmp_path / "room"
+    file.write_text("mine")
+    assert main(["prepare", "--all", "room"]) == 1
+    said = capsys.readouterr()
+    assert said.err == f"{file} is a file; name a folder for the data.\n"
+    assert (good.ranges, said.out, file.read_text()) == ([], "", "mine")
+
+
 def test_a_set_that_fails_does_not_stop_the_others(mirror, tmp_path, capsys):
     empty = mirror(status(404))
     mirror(sends(ARCHIVE))
@@ -321,6 +331,15 @@ def test_offline_each_set_is_refused_in_one_sentence(
     assert error.startswith(file)
     assert "COURSE_OFFLINE" in error
     assert error.count("\n") == 1
+
+
+def test_resnet34_that_cannot_be_saved_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.delenv("COURSE_OFFLINE")
+    (tmp_path / "imagenet").write_text("in the way")
+    assert main(["prepare", "resnet34", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert f"cannot be saved in {tmp_path / 'imagenet'} (File exists)" in error
 
 
 def test_resnet34_is_ready_where_lessons_look(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import editions
 import lab
 import nbformat
 import pytest
-from lesson_files import find_lessons, read_lesson, tags_of
+from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
 from nbgrader_edition import assignment, exercises, free_names
 from sample_lessons import code_cells
@@ -62,6 +63,7 @@ check.needs_projection(answer)
 
 # %% tags=["solution"]
 import os
+import re
 
 
 def answer(a, b, stride):
@@ -116,7 +118,9 @@ def test_teacher_edition_is_open_and_estimates_the_time(lesson, tmp_path):
     assert "## Two\n\n> ⏱ about 2 min (estimate)\n" in text
     assert "The text.\n\n> ⏱ This exercise: about 11 min (estimate)." in text
     first = cells[0].source
-    assert first.startswith("# 01 · Sums\n\n> ⏱ **For the teacher:** about 17 min ")
+    assert first.startswith("# 01 · Sums\n\n> ⏱ **For the teacher:** about 21 min ")
+    sections = re.findall(r"## .*\n\n> ⏱ about (\d+) min", text)
+    assert sum(map(int, sections)) == 21 - 2  # what comes before them: 2
     assert first.endswith("\n\nWords.")
 
 
@@ -256,6 +260,18 @@ def test_the_solutions_pass_without_the_rest_of_their_lesson(tmp_path):
     solved = subprocess.run(command, env=env, capture_output=True, text=True)
     assert solved.returncode == 0, solved.stderr
     assert "✗" not in solved.stdout
+
+
+def test_the_courses_own_notebooks_are_no_place_for_an_edition(lesson):
+    with pytest.raises(SystemExit, match="notebooks/ is the course's own"):
+        write("student", NOTEBOOKS)
+
+
+def test_the_tilde_is_the_home_folder(lesson, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert write("student", "~/class") == 0
+    assert (tmp_path / "class" / f"{NAME}.ipynb").is_file()
 
 
 def test_definitions_come_along_and_results_do_not(lesson):

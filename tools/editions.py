@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 from check_lessons import count_words
 from lab import name_beside
-from lesson_files import find_lessons, read_lesson, tags_of
+from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
 from nbformat import NotebookNode
 from nbgrader_edition import CONFIG, assignment, stars
 
@@ -113,13 +113,15 @@ def teacher(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = SECTION.sub("", cell.source)
             cell.source = "".join(_with_times(cell.source, times))
-    total = minutes(*map(sum, zip(*loads, strict=True)))
+    total = sum(minutes(*load) for load in loads)
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = (
         f"{title}\n\n> ⏱ **For the teacher:** about {total} min in all. All times are "
         f"estimates, not measurements: {WORDS_A_MINUTE} words a minute, "
         f"{MINUTES_A_CODE_CELL} minute a code cell, {MINUTES_A_STAR} minutes a star. "
-        f"The time that long cells compute comes on top.\n{rest}"
+        "They are for one who reads alone: the time that long cells compute and what "
+        "a class discusses come on top. docs/teaching.md plans a session of 90 "
+        f"minutes.\n{rest}"
     )
     return notebook
 
@@ -161,6 +163,9 @@ def main(arguments: list[str]) -> int:
     options = vars(parser.parse_args(arguments))
     lessons = find_lessons(options.pop("lessons"))
     ((kind, folder),) = ((k, Path(v)) for k, v in options.items() if v is not None)
+    folder = folder.expanduser()
+    if folder.resolve() == NOTEBOOKS:
+        raise SystemExit("notebooks/ is the course's own; name another folder.")
     left_out = 0
     try:
         edition = Edition(folder, kind)

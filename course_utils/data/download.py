@@ -23,8 +23,8 @@ from course_utils.places import cache_dir
 
 REMEMBERED_S = 600
 WHAT_TO_DO = (
-    "name a folder that holds the data with COURSE_DATA=DIR, try "
-    "`python -m course_utils prepare` later, or use the drawn images with "
+    "name a folder that holds the data with COURSE_DATA=DIR, fetch it later with "
+    "`python -m course_utils prepare SET`, or use the drawn images with "
     "COURSE_DATA=built-in"
 )
 

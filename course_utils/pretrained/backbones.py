@@ -139,6 +139,11 @@ def _weights_file(name: str, data_dir: Path | None) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(path), checksum)
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise DownloadError(
+            f"The {what} cannot be saved in {path.parent} ({error.strerror}): choose a "
+            "folder that can be written, or start from the course's own weights."
+        ) from error
     except (HTTPException, OSError, RuntimeError) as error:  # Runtime: wrong checksum
         reason = getattr(error, "reason", None) or error
         raise DownloadError(
