@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,17 +109,14 @@ def reported(notebook: NotebookNode) -> tuple[str, str]:
 
 
 def text_table(rows: Sequence[Row]) -> str:
-    """Return the table for a terminal."""
-    lines = [HEADINGS, *(row.texts() for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, tuple("-" * width for width in widths))
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if column in (1, 2) else text.ljust(width)
-            for column, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    """Return the table for a terminal, the key result under each lesson."""
+    width = max(len(row.lesson) for row in rows)
+    lines = []
+    for row in rows:
+        lesson, seconds, memory, result, data = row.texts()
+        lines.append(f"{lesson:{width}}  {seconds:>4} s  {memory:>8}  {data}")
+        lines.append(textwrap.indent(textwrap.fill(result, 84), "    "))
+    return "\n".join(lines)
 
 
 def page_table(rows: Sequence[Row]) -> str:
