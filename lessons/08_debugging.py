@@ -813,7 +813,7 @@ for symptom, names in sorted(suspects.items()):
     for number, fault in enumerate(names):
         questions = alarms[run_of[fault]]
         told = "; ".join(f"*{q}*: {findings[run_of[fault], q]}" for q in questions)
-        rows.append([symptom if number == 0 else "〃", fault, told or "none"])
+        rows.append([symptom if number == 0 else "the same", fault, told or "none"])
 display(Markdown(markdown_table(["symptom", "suspect", "what decides"], rows)))
 shared = sum(len(names) > 1 for names in suspects.values())
 print(f"{len(suspects)} symptoms for 8 faults; {shared} of them have several suspects.")

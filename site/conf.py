@@ -24,6 +24,7 @@ exclude_patterns = []
 # The notebooks come executed.
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # tables that cells display are tables
 nb_code_prompt_show = "Show the solution"  # nothing else is folded
 nb_code_prompt_hide = "Hide the solution"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]

@@ -7,6 +7,7 @@ from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
 import build_site
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from lesson_files import NOTEBOOKS
@@ -70,6 +71,17 @@ def test_a_work_stands_once_in_the_references_with_its_lessons(soups):
     assert len(paper) == 1
     assert re.search(r"Lessons 01, 02, 03", paper[0])
     assert not [text for text in items if items.count(text) > 1]
+
+
+def test_a_table_that_a_cell_displays_is_a_table(soups):
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+        shown = [o.get("data", {}).get("text/markdown", "") for o in outputs]
+        in_prose = [c.source for c in notebook.cells if c.cell_type == "markdown"]
+        drawn = soups[f"notebooks/{path.stem}.html"].select("article table")
+        rows = "\n".join([*shown, *in_prose])
+        assert len(drawn) == len(re.findall(r"(?m)^\|( ?:?-+:? \|)+$", rows))
 
 
 def test_every_internal_link_and_anchor_resolves(site, soups):

@@ -88,8 +88,8 @@ def landing(lessons: dict[str, NotebookNode], table: str, others: Sequence[str])
         table: Markdown of how the lessons ran on this machine, or "".
         others: the names of the pages of docs/, for the navigation.
     """
-    times = [re.match(r"\d+", run_time) for _, _, run_time in table_rows()]
-    seconds = [int(found[0]) for found in times if found]  # the others: not measured
+    times = [re.findall(r"\d+", run_time) for _, _, run_time in table_rows()]
+    seconds = [int(number) for found in times for number in found]  # if measured
     cells = [cell for notebook in lessons.values() for cell in notebook.cells]
     hours = sum(map(reading_minutes, lessons.values())) / 60
     values = {
