@@ -81,7 +81,7 @@ def test_a_table_that_a_cell_displays_is_a_table(soups):
         in_prose = [c.source for c in notebook.cells if c.cell_type == "markdown"]
         drawn = soups[f"notebooks/{path.stem}.html"].select("article table")
         rows = "\n".join([*shown, *in_prose])
-        assert len(drawn) == len(re.findall(r"(?m)^\|( ?:?-+:? \|)+$", rows))
+        assert len(drawn) == len(re.findall(r"(?m)^\|( ?:?-+:? ?\|)+$", rows))
 
 
 def test_every_internal_link_and_anchor_resolves(site, soups):

@@ -405,5 +405,5 @@ def test_a_failed_download_is_one_sentence_and_leaves_nothing(
 def test_a_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
     mirror()
     (tmp_path / "imagenet").write_text("a file where the folder should be")
-    with pytest.raises(DownloadError, match="could not be downloaded"):
+    with pytest.raises(DownloadError, match="cannot be saved in"):
         load_backbone("resnet34", tmp_path)

@@ -111,8 +111,8 @@ def lead_interval(
     low, high = (number(end) for end in ends)
     if rng.bit_generator.state == untouched:
         raise Wrong(
-            "rng was not used, so nobody can draw the same again. Hint: draw with the "
-            "generator that is handed over."
+            "rng was not used, so nobody can draw the same again. Hint: a bootstrap "
+            "draws images, with the generator that is handed over."
         )
     lead = float(first.mean() - second.mean())
     difference = first.astype(float) - second
