@@ -7,7 +7,6 @@ from lesson_code import definitions
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils import metrics
-from course_utils.checks import lesson_04 as check
 from course_utils.models import cifar_resnet
 
 NAME = "04_per_class_evaluation"
