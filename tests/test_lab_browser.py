@@ -119,6 +119,10 @@ def test_lesson_01_runs_and_an_exercise_is_answered(address, page):
     page.evaluate(RUN_ALL)
     page.wait_for_function(ALL_RAN, timeout=600_000)
 
+    menus = page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
+    assert "Help" in menus
+    assert "Nbgrader" not in menus  # those are for teachers
+
     outputs = page.evaluate(OUTPUTS)
     assert [o for o in outputs if o["output_type"] == "error"] == []
     page.evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from lesson_files import (
 )
 
 MY_COURSE = ROOT / "my_course"
+CONFIG = ROOT / "tools" / "jupyter"  # without a teacher's menus and Jupyter's news
 
 
 def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
@@ -68,8 +70,10 @@ def main(arguments: list[str]) -> int:
             "place for the folder, or make it writable."
         ) from None
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={MY_COURSE}"]
+    paths = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    environment = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     try:
-        return subprocess.run([*command, *arguments]).returncode
+        return subprocess.run([*command, *arguments], env=environment).returncode
     except KeyboardInterrupt:
         return 0
 
