@@ -1,6 +1,7 @@
 """What every test stands on: no variable of the course, a cache of its own."""
 
 import os
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -69,3 +70,39 @@ def photo_folder(tmp_path):
                 pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{index:04d}.png")
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def refusal(capsys):
+    """Turns a loader into one that expects a refusal, and returns its sentence."""
+
+    def refused(load):
+        def ask(folder):
+            assert not load(folder).is_photos
+            *said, instead = [
+                line
+                for line in capsys.readouterr().out.splitlines()
+                if not line.startswith(("Decoding", "Drawing"))
+            ]
+            assert instead == "Using the built-in sketches, not photos."
+            assert len(said) == 1
+            return said[0]
+
+        return ask
+
+    return refused
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, or a skip that says what is missing."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("needs the browser Chromium (Debian: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        yield browser
+        browser.close()

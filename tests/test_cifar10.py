@@ -20,22 +20,9 @@ from course_utils.data.manifest import record
 
 
 @pytest.fixture
-def refused(capsys):
+def refused(refusal):
     """Asks for photos that cannot be used; returns the sentence that says so."""
-
-    def ask(folder):
-        splits = load_cifar10(folder)
-        assert not splits.is_photos
-        *said, instead = [
-            line
-            for line in capsys.readouterr().out.splitlines()
-            if not line.startswith(("Decoding", "Drawing"))
-        ]
-        assert instead == "Using the built-in sketches, not photos."
-        assert len(said) == 1
-        return said[0]
-
-    return ask
+    return refusal(load_cifar10)
 
 
 def test_folders_of_images(photo_folder, capsys):

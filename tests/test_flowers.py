@@ -35,22 +35,9 @@ def fill(folder, number, first=0):
 
 
 @pytest.fixture
-def refused(capsys):
+def refused(refusal):
     """Asks for photos that cannot be used; returns the sentence that says so."""
-
-    def ask(folder):
-        splits = load_flowers(folder)
-        assert not splits.is_photos
-        *said, instead = [
-            line
-            for line in capsys.readouterr().out.splitlines()
-            if not line.startswith(("Decoding", "Drawing"))
-        ]
-        assert instead == "Using the built-in sketches, not photos."
-        assert len(said) == 1
-        return said[0]
-
-    return ask
+    return refusal(load_flowers)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`make lab` in a real browser: lesson 01 is run, an exercise answered by typing."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -78,18 +77,9 @@ def address(tmp_path):
 
 
 @pytest.fixture
-def page():
-    """A tab of Chromium, or a skip that says what is missing."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("needs the browser Chromium (Debian: apt install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
-        yield browser.new_page(viewport={"width": 1366, "height": 900})
-        browser.close()
+def page(browser):
+    """A tab of Chromium."""
+    return browser.new_page(viewport={"width": 1366, "height": 900})
 
 
 def answer(page, value):

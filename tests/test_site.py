@@ -1,7 +1,6 @@
 """The course site: its links, and what a reader sees of it in a browser."""
 
 import re
-import shutil
 from collections import defaultdict
 from itertools import pairwise
 from urllib.parse import unquote, urlsplit
@@ -142,21 +141,6 @@ def test_a_stale_notebook_stops_the_build_with_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr(build_site, "check", lambda lesson: [f"{lesson.stem} is old."])
     assert build_site.main() == 1
     assert "No site was built. 01_residual_blocks is old." in capsys.readouterr().out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Chromium, or a skip that says what is missing."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("needs the browser Chromium (Debian: apt install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
