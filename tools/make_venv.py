@@ -173,8 +173,8 @@ def announce(python, torch_index, wheels=""):
         print("Installing, with PyTorch from {} …".format(torch_index))
     elif sys.platform.startswith("linux"):
         print(
-            "Installing: 3.1 GiB are coming (6.1 GiB on the disk), most of it PyTorch's "
-            "GPU libraries.\n"
+            "Installing: 3.1 GiB are coming (6.1 GiB on the disk), most of it "
+            "PyTorch's GPU libraries.\n"
             "Without a GPU, stop this (Ctrl-C) and leave them out, where PyTorch's CPU "
             "index is reachable:\n  make course TORCH_INDEX={}".format(CPU_INDEX)
         )
