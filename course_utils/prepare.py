@@ -1,12 +1,13 @@
 """Fetches and verifies data sets, and writes down what lies in their folder."""
 
+import contextlib
 import pkgutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from course_utils.data.download import DownloadError, forget_failures
-from course_utils.data.manifest import MANIFEST, complaint, record
+from course_utils.data.manifest import MANIFEST, difference, record
 from course_utils.data.sets import SETS
 from course_utils.places import find_data_dir, project_root
 
@@ -61,8 +62,9 @@ def prepare(names: Sequence[str], folder: str | None) -> int:
 def _make_whole(name: str, target: Path) -> Path:
     """Return where a set lies whole in `target`, and write it down there."""
     filled = pkgutil.resolve_name(SETS[name].prepare)(target)
-    if (text := complaint(target, name)) and "not as it was prepared" in text:
-        raise DownloadError(f"{text} after deleting {filled}")
+    with contextlib.suppress(ValueError):  # a damaged manifest is written anew
+        if text := difference(target, name):
+            raise DownloadError(f"{text} after deleting {filled}")
     try:
         record(target, name)
     except OSError as error:

@@ -111,11 +111,15 @@ def installations(torch_index):
     return steps
 
 
+def own_system():
+    """Return the name of the system that this runs on."""
+    return {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+
+
 def wheels_folder_name(system=None, machine=None):
     """Return the name of a system's folder in a wheelhouse (default: this one's)."""
-    here = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
-    machine = machine or platform.machine().lower()
-    return "{}-{}-py{}.{}".format(system or here, machine, *sys.version_info[:2])
+    system, machine = system or own_system(), machine or platform.machine().lower()
+    return "{}-{}-py{}.{}".format(system, machine, *sys.version_info[:2])
 
 
 def find_wheels(folder, root):

@@ -115,10 +115,8 @@ def results_page() -> str:
     return f"# Results\n\n{filled(readme_section('Measured so far'))}\n"
 
 
-def hand_written(root: Path = ROOT) -> dict[str, Path]:
+def hand_written() -> dict[str, Path]:
     """Return the files that are pages as they are, by their place on the site."""
-    pages = {"changes.md": root / "CHANGELOG.md"}
-    if (root / "site" / "glossary.md").is_file():
-        pages["glossary.md"] = root / "site" / "glossary.md"
-    docs = sorted(root.glob("docs/*.md"), reverse=True)  # teaching.md is the first
+    pages = {"changes.md": ROOT / "CHANGELOG.md", "glossary.md": SITE / "glossary.md"}
+    docs = sorted(ROOT.glob("docs/*.md"), reverse=True)  # teaching.md is the first
     return pages | {f"docs/{path.name}": path for path in docs}

@@ -17,7 +17,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from make_venv import WHEEL_LIST, follow_pip_settings, wheels_folder_name
+from make_venv import (
+    WHEEL_LIST,
+    follow_pip_settings,
+    own_system,
+    wheels_folder_name,
+)
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
@@ -41,11 +46,6 @@ OLDEST_MACOS = "14.0"  # the oldest that PyTorch has packages for
 
 class WheelhouseError(RuntimeError):
     """The packages could not be had; the text says which."""
-
-
-def own_system() -> str:
-    """Return the name of the system that this runs on."""
-    return {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
 
 
 def resolve(system: str | None, torch_index: str) -> list[str]:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
-from course_utils.checks.values import close, module, number, tensor
+from course_utils.checks.values import close, module, moved, number, tensor
 from course_utils.models import BasicBlock, Bottleneck, ResNet, cifar_resnet
 
 NAMES = (  # some with a name of their own, some that nobody built
@@ -116,8 +116,7 @@ def frozen_classifier(answer: Callable[[nn.Module, int], nn.Module]) -> str:
             )
         images = torch.randn(4, 3, 40, 40) + 1
         logits = model(images)
-        now = backbone.state_dict()
-        if not all(torch.equal(now[n], old) for n, old in before.state_dict().items()):
+        if moved(backbone, before.state_dict()):
             raise Wrong(
                 "The running statistics of the backbone's norms moved. Hint: in which "
                 "mode is the backbone when you build the module, and after its train()?"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
-from course_utils.checks.values import close, number, tensor, truth
+from course_utils.checks.values import close, moved, number, tensor, truth
 from course_utils.models import cifar_resnet
 
 
@@ -99,13 +99,12 @@ def depends_on_company(answer: Callable[[nn.Module, Tensor], bool]) -> str:
                 "outputs for an image in two different companies, up to rounding; "
                 "another order of the same images is the same company."
             )
-        after = network.state_dict()
         if [part.training for part in network.modules()] != modes:
             raise Wrong(
                 f"Right for a network {name}, but it is in another mode afterwards. "
                 "Hint: try it on a copy."
             )
-        if not all(torch.equal(before[key], after[key]) for key in before):
+        if moved(network, before):
             raise Wrong(
                 f"Right for a network {name}, but its running means moved. Hint: "
                 "no_grad() does not stop that; try it on a copy."

@@ -1,12 +1,20 @@
 """Checks of the exercises of lesson 07."""
 
+import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from course_utils.checks.reporting import Wrong, exercise
-from course_utils.checks.values import close, number, refused, several, tensor
+from course_utils.checks.values import (
+    close,
+    moved,
+    number,
+    refused,
+    several,
+    tensor,
+)
 
 
 @exercise(hint="which tensor method gives the k largest, and what are JSON's keys?")
@@ -119,10 +127,10 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
             "upside down": model(images.flip(2)),
         }
         model.train()
-    state = {key: value.clone() for key, value in model.state_dict().items()}
+    before = copy.deepcopy(model.state_dict())
     hint = "one row an image, one column a class."
     found = tensor(answer(model, images), (6, 4), hint)
-    if any(not torch.equal(state[key], now) for key, now in model.state_dict().items()):
+    if moved(model, before):
         raise Wrong(
             "The network's statistics have changed: it ran in train(). Hint: eval() "
             "before the first view."

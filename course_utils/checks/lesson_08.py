@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_utils import faults
 from course_utils.checks.reporting import Wrong, exercise
-from course_utils.checks.values import number, refused
+from course_utils.checks.values import moved, number, refused
 from course_utils.models import cifar_resnet
 
 QUESTIONS = {  # what to ask a run that was named wrongly: no question gives the name
@@ -123,9 +123,9 @@ def overfit_one_batch(answer: Overfit) -> str:
     labels = torch.randint(4, (8,), generator=generator)
     torch.manual_seed(0)
     model = cifar_resnet(8, num_classes=4).eval()
-    state = {key: value.clone() for key, value in model.state_dict().items()}
+    before = copy.deepcopy(model.state_dict())
     none, some = (number(answer(model, images, labels, n)) for n in (0, 60))
-    if any(not torch.equal(state[key], now) for key, now in model.state_dict().items()):
+    if moved(model, before):
         raise Wrong(
             "Your function has changed the network; it is expected to stay as it was. "
             "Hint: copy.deepcopy first."
@@ -169,9 +169,9 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
     prefix = "layer2.0.bn1."
     right = {prefix + part for part in ("running_mean", "running_var")}
     right.add(prefix + "num_batches_tracked")
-    state = {key: value.clone() for key, value in model.state_dict().items()}
+    before = copy.deepcopy(model.state_dict())
     found = _names(answer(model, images))
-    if any(not torch.equal(state[key], now) for key, now in model.state_dict().items()):
+    if moved(model, before):
         raise Wrong(
             "The network's statistics have moved: your question changed what it asks "
             "about. Hint: ask a copy."

@@ -2,6 +2,7 @@
 
 import math
 import reprlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,12 @@ def module(found: Any) -> nn.Module:
     if not isinstance(found, nn.Module):
         raise refused(found, "an nn.Module")
     return found
+
+
+def moved(network: nn.Module, before: Mapping[str, Tensor]) -> bool:
+    """Return whether a parameter or a buffer is other than in a copy of its state."""
+    now = network.state_dict()
+    return any(not torch.equal(now[name], old) for name, old in before.items())
 
 
 def close(found: Tensor, right: Tensor, *, rtol: float = 0, atol: float = 1e-5) -> bool:

@@ -91,29 +91,42 @@ def complaint(data_dir: Path, name: str) -> str:
 
     Never raises: a folder that cannot be read is a complaint, too.
     """
-    command = f"python -m course_utils prepare {name} {data_dir}"
-    title = SETS[name].title
     try:
         manifest = read_manifest(data_dir)
         entry = manifest.get("sets", {}).get(name)
-        if entry is None:
-            return ""
-        if entry["version"] != SETS[name].version:
+        if entry and entry["version"] != SETS[name].version:
             return (
-                f"{data_dir} holds another version of {title} (prepared by version "
-                f"{manifest.get('course')} of the course, this is {course_version()}); "
-                f"for this one's, run: {command}"
+                f"{data_dir} holds another version of {SETS[name].title} (prepared by "
+                f"version {manifest.get('course')} of the course, this is "
+                f"{course_version()}); for this one's, run: {_command(data_dir, name)}"
             )
-        place = SETS[name].place(data_dir)
-        found = measure(place) if place else {"files": 0, "bytes": 0}
+        return difference(data_dir, name)
     except ValueError as error:
         return str(error)
     except OSError as error:
         return f"{data_dir} cannot be read ({error.strerror}); copy the data again."
+
+
+def difference(data_dir: Path, name: str) -> str:
+    """Return how a set of this version differs from the manifest; "" for not at all.
+
+    Raises:
+        ValueError: If the manifest is damaged.
+        OSError: If the folder cannot be read.
+    """
+    entry = read_manifest(data_dir).get("sets", {}).get(name)
+    if entry is None or entry["version"] != SETS[name].version:
+        return ""
+    place = SETS[name].place(data_dir)
+    found = measure(place) if place else {"files": 0, "bytes": 0}
     if found == {key: entry[key] for key in found}:
         return ""
     return (
-        f"{title} in {data_dir} is not as it was prepared ({found['files']} of "
-        f"{entry['files']} files, {found['bytes']} of {entry['bytes']} bytes); copy it "
-        f"again, or run: {command}"
+        f"{SETS[name].title} in {data_dir} is not as it was prepared "
+        f"({found['files']} of {entry['files']} files, {found['bytes']} of "
+        f"{entry['bytes']} bytes); copy it again, or run: {_command(data_dir, name)}"
     )
+
+
+def _command(data_dir: Path, name: str) -> str:
+    return f"python -m course_utils prepare {name} {data_dir}"
