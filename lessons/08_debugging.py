@@ -160,18 +160,18 @@ from matplotlib.ticker import PercentFormatter
 
 
 def reference_of(name):
-    """Return the healthy training with the same recipe as a run's."""
-    return runs["reference, new head" if name in heads else "reference"]
+    """Return the name of the healthy training with the same recipe as a run's."""
+    return "reference, new head" if name in heads else "reference"
 
 
 def plot_runs(quantity, label, log=False):
     """Draw one quantity of all eight runs, each beside its reference."""
     fig, axes = plt.subplots(2, 4, figsize=(10, 4.8), sharey=True)
     for axis, name in zip(axes.flat, "ABCDEFGH", strict=True):
-        styles = ((reference_of(name), "0.7", 3.5), (runs[name], "C1", 1.5))
-        for run, color, width in styles:
+        styles = ((reference_of(name), "0.7", 3.5), (name, "C1", 1.5))
+        for key, color, width in styles:
             for split, dash in (("train", "--"), ("val", "-")):
-                values = getattr(run.history, f"{split}_{quantity}")
+                values = getattr(runs[key].history, f"{split}_{quantity}")
                 where = range(1, len(values) + 1)
                 axis.plot(where, values, dash, color=color, linewidth=width)
         kind = "new head" if name in heads else "from scratch"
@@ -238,21 +238,23 @@ labels = {split: torch.from_numpy(getattr(few, split).labels) for split in said[
 
 def against_reference(name):
     """Return whether a run is better or worse on validation images, or neither."""
-    other = runs["reference"] if "another" in name else reference_of(name)
-    base = next(said[key]["val"] for key, run in runs.items() if run is other)
-    ours = said[name]["val"]
+    base, ours = said[reference_of(name)]["val"], said[name]["val"]
     test = metrics.mcnemar(labels["val"], base.argmax(1), ours.argmax(1))
     if test.p_value >= 0.01:
         return "no difference seen"
     return "better" if test.only_second > test.only_first else "worse"
 
 
+def scores_of(name):
+    """Return validation and test accuracy of what a run said."""
+    return [metrics.accuracy(said[name][split], labels[split]) for split in labels]
+
+
 rows = []
 for name, run in runs.items():
-    last = run.history.train_accuracy[-1]
-    scores = [metrics.accuracy(said[name][split], labels[split]) for split in labels]
-    verdict = "" if run is reference_of(name) else against_reference(name)
-    rows.append([name, *(f"{share:.1%}" for share in (last, *scores)), verdict])
+    shares = [run.history.train_accuracy[-1], *scores_of(name)]
+    verdict = "" if name == reference_of(name) else against_reference(name)
+    rows.append([name, *(f"{share:.1%}" for share in shares), verdict])
 table = ["run", "training", "validation", "test", "validation against reference"]
 display(Markdown(markdown_table(table, rows)))
 verdicts = {name: against_reference(name) for name in "ABCDEFGH"}
@@ -281,14 +283,14 @@ print(f"Not worse on validation: {len(silent)} of 8, {', '.join(silent)}.")
 # %%
 def learning_rates(name, run):
     """Return the rates, and whether they are not the reference's."""
-    rates, planned = run.history.lr, reference_of(name).history.lr
+    rates, planned = run.history.lr, runs[reference_of(name)].history.lr
     text = f"{rates[0]:.2g} first, {max(rates):.2g} highest, {rates[-1]:.2g} last"
     return text, not np.allclose(rates, planned)
 
 
 def labels_read(name, run):
     """Return how many training labels the reference reads as the run was told them."""
-    trusted = reference_of(name).model
+    trusted = runs[reference_of(name)].model
     read = metrics.collect_logits(trusted, run.training_loader())
     agreed = metrics.accuracy(*read)
     return f"{agreed:.0%} agreed", agreed < 0.25
@@ -626,7 +628,7 @@ display(Markdown(text))
 # %%
 rows = []
 for name, fault in truth.items():
-    ours, healthy = runs[name].model, reference_of(name).model
+    ours, healthy = (runs[key].model for key in (name, reference_of(name)))
     states = [list(part.parameters()) for part in (ours, healthy)]
     buffers = [list(part.buffers()) for part in (ours, healthy)]
     same = [
@@ -664,11 +666,7 @@ def score_in_eval():
     return metrics.accuracy(*metrics.collect_logits(patient.model, loader))
 
 
-steps = {
-    "as the run judged": metrics.accuracy(
-        said[run_of["eval() missing"]]["val"], labels["val"]
-    )
-}
+steps = {"as the run judged": scores_of(run_of["eval() missing"])[0]}
 steps["with eval()"] = score_in_eval()
 with torch.no_grad():
     for images, _ in patient.training_loader():
@@ -686,13 +684,8 @@ after = metrics.accuracy(*metrics.collect_logits(patient.model, healed))
 print(f"wrong statistics: {before:.1%}; the same weights, rightly judged: {after:.1%}")
 rows = []
 for name, fault in truth.items():
-    pair = [metrics.accuracy(said[name][s], labels[s]) for s in ("val", "test")]
-    healthy = reference_of(name)
-    mended = [
-        healthy.history.val_accuracy[-1],
-        healthy.judge(healthy.splits.test).accuracy,
-    ]
-    cells = [f"{a:.1%} → {b:.1%}" for a, b in zip(pair, mended, strict=True)]
+    pairs = zip(scores_of(name), scores_of(reference_of(name)), strict=True)
+    cells = [f"{sick:.1%} → {mended:.1%}" for sick, mended in pairs]
     rows.append([name, fault, *cells])
 display(Markdown(markdown_table(["run", "fault", "validation", "test"], rows)))
 
@@ -743,7 +736,7 @@ fell = {}
 for name in truth:
     losses = runs[name].history.train_loss
     fell[name] = losses[-1] < losses[0]
-    gap = losses[-1] - reference_of(name).history.train_loss[-1]
+    gap = losses[-1] - runs[reference_of(name)].history.train_loss[-1]
     text = f"{losses[0]:.2f} → {losses[-1]:.2f} (reference {gap:+.2f})"
     print(f"{name} {truth[name]:26} {text}")
 verdict = "Refuted" if sum(fell.values()) > 0 else "Not refuted"
@@ -759,13 +752,8 @@ print(f"{verdict}: it fell in {sum(fell.values())} of 8 faulty runs.")
 # %%
 above = []
 for name in truth:
-    values = [metrics.accuracy(said[name][s], labels[s]) for s in ("val", "test")]
-    healthy = reference_of(name)
-    base = [
-        healthy.history.val_accuracy[-1],
-        healthy.judge(healthy.splits.test).accuracy,
-    ]
-    gains = [100 * (ours - theirs) for ours, theirs in zip(values, base, strict=True)]
+    pairs = zip(scores_of(name), scores_of(reference_of(name)), strict=True)
+    gains = [100 * (ours - theirs) for ours, theirs in pairs]
     if max(gains) > 0:
         above.append(name)
         text = f"validation {gains[0]:+.1f}, test {gains[1]:+.1f} points"
@@ -792,7 +780,7 @@ print(
 def symptom_of(name):
     """Return what curves and scores show of a run, in words."""
     ours, theirs = (
-        run.history.train_accuracy[-1] for run in (runs[name], reference_of(name))
+        runs[key].history.train_accuracy[-1] for key in (name, reference_of(name))
     )
     training = "as it should" if ours > theirs - 0.1 else "lower"
     training = "higher" if ours > theirs + 0.1 else training
