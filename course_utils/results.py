@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from course_utils.files import write_atomically
+from course_utils._engine.files import write_atomically
 from course_utils.session import project_root
 
 Result = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from course_utils.places import PROFILES, find_data_dir, project_root, runs_dir
+from course_utils._engine.places import PROFILES, find_data_dir, project_root, runs_dir
 
 T = TypeVar("T")
 

@@ -36,8 +36,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course_classroom.checks import lesson_01 as check
 from course_utils import models
-from course_utils.checks import lesson_01 as check
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.plotting import course_style, plot_seeds, show_images
 from course_utils.results import load_results

@@ -38,8 +38,8 @@ import torchinfo
 import torchvision
 from torch import nn
 
+from course_classroom.checks import lesson_02 as check
 from course_utils import models, plotting
-from course_utils.checks import lesson_02 as check
 from course_utils.models.compare import first_difference
 from course_utils.session import start
 

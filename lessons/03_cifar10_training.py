@@ -36,7 +36,7 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 from torch import nn
 
-from course_utils.checks import lesson_03 as check
+from course_classroom.checks import lesson_03 as check
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import cifar_resnet, resnet18
 from course_utils.plotting import course_style, plot_history, plot_seeds, show_images
@@ -432,12 +432,12 @@ def evaluate(model, loader):
 from dataclasses import replace
 
 import course_utils.training as package
-from course_utils.data.arrays import Pair
+from course_utils.data.arrays import LabelledImages
 
 small = replace(
     splits,
-    train=Pair(*(part[:1000] for part in splits.train)),
-    val=Pair(*(part[:500] for part in splits.val)),
+    train=LabelledImages(*(part[:1000] for part in splits.train)),
+    val=LabelledImages(*(part[:500] for part in splits.val)),
 )
 for name, fit, judge in (
     ("by hand", train_one_epoch, evaluate),
@@ -712,7 +712,7 @@ def evaluate_without_eval(network, loader):
 
 
 by_class = np.argsort(small.val.labels, kind="stable")
-in_folders = replace(small, val=Pair(*(part[by_class] for part in small.val)))
+in_folders = replace(small, val=LabelledImages(*(part[by_class] for part in small.val)))
 unnormalised = replace(small, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 shuffled, by_class, raw = (
     which.loaders(batch_size=50).val for which in (small, in_folders, unnormalised)
@@ -728,7 +728,7 @@ shuffled, by_class, raw = (
 # %%
 from types import SimpleNamespace
 
-from course_utils.history import History
+from course_utils.training.history import History
 
 
 def try_recipe(lr=0.1, *, stepped=True, num_epochs=10, look=None, **options):
@@ -902,7 +902,7 @@ print(f"{good.val_accuracy[-1]:.1%}")
 # bfloat16, or on older NVIDIA GPUs float16.
 
 # %%
-from course_utils.precision import amp_dtype
+from course_utils.training.precision import amp_dtype
 
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
     info = torch.finfo(dtype)
@@ -1041,7 +1041,7 @@ print("compile=True, from results/:", *(compiled or ["not measured"]), sep="\n")
 # belong to, which data it saw, and which versions wrote them.
 
 # %%
-from course_utils.checkpoint import load_checkpoint, load_model
+from course_utils.training.checkpoint import load_checkpoint, load_model
 
 for name in ("best.pt", "last.pt"):
     size_mib = (run_dir / name).stat().st_size / 2**20
@@ -1105,7 +1105,7 @@ torch.load(io.BytesIO(trap.getvalue()), weights_only=False)
 # %%
 import tempfile
 
-from course_utils.checkpoint import CheckpointError
+from course_utils.training.checkpoint import CheckpointError
 
 
 class PressStop:
@@ -1239,7 +1239,7 @@ for mode, share in (("eval()", 32), ("eval()", 48), ("train()", 32)):
 # %%
 from torch.utils.data.distributed import DistributedSampler
 
-from course_utils.distributed import EveryExampleOnce
+from course_utils.training.distributed import EveryExampleOnce
 
 dealt = []
 for rank in range(2):
@@ -1306,7 +1306,7 @@ print(bare.load_state_dict(state))
 # %%
 from itertools import islice
 
-judges = replace(splits, val=Pair(*(part[:2000] for part in splits.val)))
+judges = replace(splits, val=LabelledImages(*(part[:2000] for part in splits.val)))
 judge_loader = judges.loaders(batch_size=500).val
 
 
@@ -1676,7 +1676,7 @@ for name, prepare in ways.items():
 # images as they are:
 
 # %%
-seen = replace(splits, val=Pair(*(part[:5000] for part in splits.train)))
+seen = replace(splits, val=LabelledImages(*(part[:5000] for part in splits.train)))
 clean = package.evaluate(model, seen.loaders(batch_size=500).val).accuracy
 logged, val = history.train_accuracy[best_epoch - 1], max(history.val_accuracy)
 display(

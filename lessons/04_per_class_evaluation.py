@@ -39,8 +39,8 @@ import torch
 import torch.nn.functional as F
 from IPython.display import Markdown, display
 
+from course_classroom.checks import lesson_04 as check
 from course_utils import metrics, plotting
-from course_utils.checks import lesson_04 as check
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.pretrained import load_pretrained, load_trained
 from course_utils.session import start

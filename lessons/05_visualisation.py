@@ -40,8 +40,8 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 from torch import nn
 
+from course_classroom.checks import lesson_05 as check
 from course_utils import explain, plotting
-from course_utils.checks import lesson_05 as check
 from course_utils.session import start
 
 plotting.course_style()
@@ -73,7 +73,7 @@ session = start(seed=0)
 # at. The last line below says what kind of images they are.
 
 # %%
-from course_utils.data.arrays import Pair
+from course_utils.data.arrays import LabelledImages
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.pretrained import load_trained
 
@@ -82,7 +82,7 @@ model = load_trained(session, splits)
 
 rng = np.random.default_rng(session.seed)
 drawn = rng.permutation(len(splits.test.labels))[: session.pick(quick=500, full=10_000)]
-splits = replace(splits, test=Pair(*(part[drawn] for part in splits.test)))
+splits = replace(splits, test=LabelledImages(*(part[drawn] for part in splits.test)))
 pictures, true = splits.test  # uint8 (N, H, W, 3) and classes (N,)
 loader = splits.loaders(batch_size=200).test
 print(f"{len(true)} test images of {splits.name}, {splits.source}")

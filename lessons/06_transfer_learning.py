@@ -37,8 +37,8 @@ import torch
 from IPython.display import Markdown, display
 from torch.utils.data import DataLoader
 
+from course_classroom.checks import lesson_06 as check
 from course_utils import metrics, plotting
-from course_utils.checks import lesson_06 as check
 from course_utils.data.flowers import load_flowers
 from course_utils.session import start
 
@@ -79,7 +79,7 @@ print(splits.describe(), "(training / validation / test)")
 if not splits.is_photos:
     print("Sketches are no photos: a program draws them, each a little different.")
     print("Do not compare their accuracies with published ones.")
-shown = splits.few(2, seed=1)
+shown = splits.few_per_class(2, seed=1)
 shown = shown[np.argsort(splits.labels[shown], kind="stable")]
 pictures = [splits.photos[i].permute(1, 2, 0).numpy() for i in shown]
 plotting.show_images(pictures, [classes[k] for k in splits.labels[shown]], columns=5)
@@ -334,7 +334,7 @@ for device in ("cpu", "cuda"):
 # there, it needs no network.)
 
 # %%
-from course_utils.data.download import DownloadError
+from course_utils._engine.download import DownloadError
 
 name = session.pick(quick="cifar10", full="resnet34")
 name = name if splits.is_photos else "sketches"
@@ -377,7 +377,7 @@ print("new head:", first.fc)
 # `fc.weight` and `fc.bias` from the trained weights, and load the rest.
 
 # %%
-from course_utils.checkpoint import build_model
+from course_utils.training.checkpoint import build_model
 
 weights = backbone.model.state_dict()
 second = build_model(backbone.model.architecture | {"num_classes": num_classes})
@@ -402,7 +402,7 @@ print(f"{len(report.unexpected_keys)} unexpected, no error")
 # `DataParallel`. Nothing is loaded, and training would go on from random weights.
 # (Fewer are missing than unexpected: BatchNorm's counts of batches may be missing.) So
 # read the report: missing should be `fc.weight` and `fc.bias`, unexpected nothing.
-# `course_utils.transfer.load_without_head` raises otherwise.
+# `course_utils.pretrained.transfer.load_without_head` raises otherwise.
 #
 # Are the two networks the same body?
 
@@ -455,7 +455,7 @@ def probe(features, labels):
     return fitted.fit(features, labels)
 
 
-thirty = splits.few(30, seed=session.seed)
+thirty = splits.few_per_class(30, seed=session.seed)
 val_labels = splits.labels[splits.split.val]
 for share in (2 / 3, 1, 4 / 3):
     size = round(backbone.image_size * share)
@@ -577,7 +577,7 @@ print(
 # %%
 from torch.optim.lr_scheduler import OneCycleLR
 
-from course_utils.transfer import replace_head
+from course_utils.pretrained.transfer import replace_head
 
 
 def new_network(trained=True):
@@ -961,7 +961,7 @@ print(f"Your second guess: {lead:+.1f} points, p = {p:.2g}, {verdict}.")
 
 
 # %%
-from course_utils.transfer import freeze_backbone
+from course_utils.pretrained.transfer import freeze_backbone
 
 
 def drift_in_one_epoch(body_still):
@@ -1246,13 +1246,13 @@ for name, sizes in protocols.items():
     table += f" | {sizes[0] / 102:.0f} |\n"
 display(Markdown(table))
 few, many = (round(sizes[0] / 102) for sizes in protocols.values())
-everything = np.unique([splits.few(many, seed=seed) for seed in range(3)])
+everything = np.unique([splits.few_per_class(many, seed=seed) for seed in range(3)])
 all_features = features_at(image_size, everything)
 val_features = features_at(image_size, splits.split.val)
 scores = {few: [], many: []}
 for seed in range(3):
     for count in scores:
-        rows_of = np.isin(everything, splits.few(count, seed=seed))
+        rows_of = np.isin(everything, splits.few_per_class(count, seed=seed))
         linear = probe(all_features[rows_of], splits.labels[everything[rows_of]])
         scores[count].append(linear.score(val_features, val_labels))
 for count, found in scores.items():

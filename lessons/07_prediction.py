@@ -41,7 +41,7 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageOps
 
 from course_utils import metrics, plotting, prediction
-from course_utils.images import ImageError, load_image, sample_photos
+from course_utils.data.images import ImageError, load_image, sample_photos
 from course_utils.session import start
 
 plotting.course_style()
@@ -62,9 +62,9 @@ session = start(seed=0)
 #    92.58 % of the same one. How can that happen? (See the first myth.)
 
 # %%
-from course_utils.checks import lesson_07 as check
+from course_classroom.checks import lesson_07 as check
+from course_classroom.predict import own_or_shipped_for
 from course_utils.data.flowers import load_flowers
-from course_utils.prediction.command import own_or_shipped_for
 
 short_side = session.pick(quick=128, full=256)  # as in lesson 06
 splits = load_flowers(session.data_dir, short_side=short_side)
@@ -104,8 +104,8 @@ print(f"photos of installed packages: {', '.join(samples)}")
 # since a pickled object could run any code while it is loaded.
 
 # %%
-from course_utils.checkpoint import build_model
 from course_utils.pretrained import pretrained_path
+from course_utils.training.checkpoint import build_model
 
 path = weights if isinstance(weights, Path) else pretrained_path(weights)
 checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -579,7 +579,7 @@ class Host(BaseHTTPRequestHandler):
 import os
 import threading
 
-from course_utils.images.web import Limits, fetch_image_bytes
+from course_utils._engine.web import Limits, fetch_image_bytes
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Host)  # port 0: any that is free
 threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -635,7 +635,7 @@ display(Markdown(markdown_table(["the host", "what comes of it", "seconds"], row
 # %%
 from unittest import mock
 
-from course_utils.images import addresses
+from course_utils._engine import addresses
 
 before = len(Host.asked)
 port = server.server_port
@@ -903,8 +903,8 @@ print(", ".join(f"{name}: {wrong_ones}" for name, wrong_ones in risk_at.items())
 # ten words and no flower.
 
 # %%
-from course_utils.checkpoint import load_checkpoint
 from course_utils.prediction import load_predictor, predict
+from course_utils.training.checkpoint import load_checkpoint
 
 names_of = {"five flowers": weights, "CIFAR-10": "cifar10"}
 names_of["CIFAR-10 sketches"] = "sketches"
@@ -1063,14 +1063,14 @@ words = ["predict", "photos/" + photo_path.name, "photos/no_such_photo.jpg"]
 own = str(weights.resolve()) if isinstance(weights, Path) else weights
 words += ["--top-k", "3", "--csv", "named.csv", "--checkpoint", own]
 done = subprocess.run(
-    [sys.executable, "-m", "course_utils", *words],
+    [sys.executable, "-m", "course_classroom", *words],
     cwd=home,
     capture_output=True,
     text=True,
     encoding="utf-8",
     env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
 )
-called = " ".join(["$ python -m course_utils", *words])
+called = " ".join(["$ course", *words])
 print(f"{called}\n{done.stdout}".replace(str(session.runs_dir.resolve()), "runs"))
 print("on the error stream:", done.stderr.strip().split(", and the folder")[0], "…")
 print("exit status:", done.returncode)

@@ -37,9 +37,10 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from course_utils import faults, metrics, plotting
-from course_utils.checks import lesson_08 as check
-from course_utils.data.arrays import Pair
+from course_classroom import faults
+from course_classroom.checks import lesson_08 as check
+from course_utils import metrics, plotting
+from course_utils.data.arrays import LabelledImages
 from course_utils.results import hardware_name, markdown_table
 from course_utils.session import start
 
@@ -80,12 +81,12 @@ train_size, judged = session.pick(quick=(1000, 500), full=(5000, 1000))
 def by_class(pair, positions):
     """Return some images and labels of a split, sorted by class."""
     order = positions[np.argsort(pair.labels[positions], kind="stable")]
-    return Pair(pair.images[order], pair.labels[order])
+    return LabelledImages(pair.images[order], pair.labels[order])
 
 
 drawn = np.random.default_rng(0).permutation(len(splits.test.labels))
 whole = {
-    "train": Pair(*(part[:train_size] for part in splits.train)),
+    "train": LabelledImages(*(part[:train_size] for part in splits.train)),
     "val": by_class(splits.val, np.arange(judged)),
     "test": by_class(splits.test, drawn[:judged]),
     "strangers": by_class(splits.test, drawn[judged : 4 * judged]),
@@ -100,8 +101,8 @@ shipped = load_pretrained("cifar10" if splits.is_photos else "sketches")
 shipped = shipped.to(session.device)
 halved, noisy = {}, {}
 for seed, (name, (images, labels)) in enumerate(whole.items()):
-    halved[name] = Pair(images[:, ::2, ::2], labels)
-    noisy[name] = Pair(gaussian_noise(images, 0.12, seed=seed), labels)
+    halved[name] = LabelledImages(images[:, ::2, ::2], labels)
+    noisy[name] = LabelledImages(gaussian_noise(images, 0.12, seed=seed), labels)
 strangers, noisy_strangers = halved.pop("strangers"), noisy.pop("strangers")
 few = replace(splits, **halved)
 mean, std = channel_statistics(noisy["train"].images)
@@ -121,7 +122,7 @@ print("The suspects, in the order of the alphabet:", *faults.FAULTS, sep="\n- ")
 # - *test images leaked*: some of the training images are the test images;
 # - *wrong statistics*: normalised one way to train, another way to judge.
 #
-# The faults are real code, in `course_utils/faults.py`. Please do not look before
+# The faults are real code, in `course_classroom/faults.py`. Please do not look before
 # section 6 shows it: a diagnosis is worth making only once. The letters were drawn.
 
 # %% tags=["long-run"]
@@ -319,9 +320,9 @@ def company(name, run):
     """Return the accuracy in two orders, and how many answers a batch size changes."""
     pair = run.splits.val
     order = np.random.default_rng(1).permutation(len(pair.labels))
-    mixed = Pair(pair.images[order], pair.labels[order])
+    mixed = LabelledImages(pair.images[order], pair.labels[order])
     in_order, shuffled = run.judge(pair).accuracy, run.judge(mixed).accuracy
-    some = Pair(*(part[:200] for part in mixed))
+    some = LabelledImages(*(part[:200] for part in mixed))
     sizes = [run.predict(some, size).argmax(1) for size in (faults.BATCH_SIZE, 5)]
     moved = (sizes[0] != sizes[1]).float().mean().item()
     text = f"{in_order:.0%} in order, {shuffled:.0%} mixed; "
@@ -365,7 +366,7 @@ def numbers_lowered(name, run):
     for part in run.model.modules():
         if isinstance(part, BasicBlock):
             part.register_forward_hook(note)  # on a copy: nobody takes it away
-    run.predict(Pair(*(part[:50] for part in run.splits.val)))
+    run.predict(LabelledImages(*(part[:50] for part in run.splits.val)))
     return f"at least {min(shares):.0%} a block", min(shares) == 0
 
 
@@ -1054,5 +1055,5 @@ check.moved_buffers(moved_buffers)
 # pictures, let it say "I don't know", and found what makes a training lie. Take
 # pictures and classes of your own through [lesson 06](06_transfer_learning.ipynb). Read
 # He et al. (2015) once more: every figure should speak now. Then break something on
-# purpose, in a copy of `course_utils/faults.py`, and let a friend find it. Whoever can
-# plant a fault and foresee its symptom has understood the part that it breaks.
+# purpose, in a copy of `course_classroom/faults.py`, and let a friend find it. Whoever
+# can plant a fault and foresee its symptom has understood the part that it breaks.

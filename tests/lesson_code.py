@@ -65,7 +65,7 @@ class Exercise:
     @property
     def judge(self) -> Callable[[Any], int]:
         """Its check."""
-        module = import_module(f"course_utils.checks.lesson_{self.lesson[:2]}")
+        module = import_module(f"course_classroom.checks.lesson_{self.lesson[:2]}")
         return getattr(module, self.name)
 
     @property

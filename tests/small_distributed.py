@@ -19,9 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
 
 from course_utils.data.arrays import Loaders
-from course_utils.distributed import rank, share
 from course_utils.models import cifar_resnet
 from course_utils.training import evaluate, train
+from course_utils.training.distributed import loader_of_this_rank, rank
 
 
 def loaders() -> Loaders:
@@ -31,9 +31,9 @@ def loaders() -> Loaders:
     whole.val.dataset.images = whole.val.dataset.images[:19]
     whole.val.dataset.labels = whole.val.dataset.labels[:19]
     return Loaders(
-        share(whole.train, train=True, seed=5),
-        share(whole.val, train=False),
-        share(whole.test, train=False),
+        loader_of_this_rank(whole.train, train=True, seed=5),
+        loader_of_this_rank(whole.val, train=False),
+        loader_of_this_rank(whole.test, train=False),
     )
 
 

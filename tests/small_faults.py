@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from course_utils.data.arrays import ImageSplits, Pair
+from course_utils.data.arrays import ImageSplits, LabelledImages
 from course_utils.data.cifar10 import CIFAR10_CLASSES
 
 
@@ -10,10 +10,12 @@ def small_splits() -> ImageSplits:
     """Return random images of 8x8 pixels, told apart by brightness; classes unequal."""
     rng = np.random.default_rng(0)
 
-    def pair(size: int) -> Pair:
+    def pair(size: int) -> LabelledImages:
         labels = rng.choice(10, size, p=np.arange(1, 11) / 55)
         noise = rng.integers(0, 60, (size, 8, 8, 3))
-        return Pair((noise + 19 * labels[:, None, None, None]).astype(np.uint8), labels)
+        return LabelledImages(
+            (noise + 19 * labels[:, None, None, None]).astype(np.uint8), labels
+        )
 
     return ImageSplits(
         name="noise",

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
-from course_utils.checkpoint import load_checkpoint
-from course_utils.data.arrays import ImageSplits, Loaders, Pair
-from course_utils.history import History
+from course_utils.data.arrays import ImageSplits, LabelledImages, Loaders
 from course_utils.models import CifarResNet, cifar_resnet
 from course_utils.session import seed_everything
 from course_utils.training import train
+from course_utils.training.checkpoint import load_checkpoint
+from course_utils.training.history import History
 
 Setting = dict[str, Any]
 NUM_EPOCHS = 5
@@ -27,11 +27,11 @@ def make_loaders(name: str = "noise", seed: int = 3) -> Loaders:
     """Return loaders of 8x8 images of three classes, told apart by brightness."""
     rng = np.random.default_rng(0)
 
-    def pair(size: int) -> Pair:
+    def pair(size: int) -> LabelledImages:
         labels = rng.integers(0, 3, size)
         noise = rng.integers(0, 128, (size, 8, 8, 3))
         images = noise + 60 * labels[:, None, None, None]
-        return Pair(images.astype(np.uint8), labels)
+        return LabelledImages(images.astype(np.uint8), labels)
 
     splits = ImageSplits(
         name=name,

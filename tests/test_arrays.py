@@ -6,7 +6,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from course_utils.data.arrays import ArrayDataset, ImageSplits, Pair, channel_statistics
+from course_utils.data.arrays import (
+    ArrayDataset,
+    ImageSplits,
+    LabelledImages,
+    channel_statistics,
+)
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -18,7 +23,8 @@ def random_images(number, size=32, seed=0):
 
 def splits(train=100, val=10, test=10):
     pairs = [
-        Pair(random_images(n, seed=n), np.arange(n) % 10) for n in (train, val, test)
+        LabelledImages(random_images(n, seed=n), np.arange(n) % 10)
+        for n in (train, val, test)
     ]
     names = tuple("abcdefghij")
     return ImageSplits("tiny", "made up", False, names, *pairs, MEAN, STD)

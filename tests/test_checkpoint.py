@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import nn
 
-from course_utils.checkpoint import (
-    CheckpointError,
-    architecture_of,
-    load_checkpoint,
-    load_model,
-    load_weights,
-    save_checkpoint,
-)
 from course_utils.models import (
     BasicBlock,
     Bottleneck,
     ResNet,
     cifar_plain,
     cifar_resnet,
+)
+from course_utils.training.checkpoint import (
+    CheckpointError,
+    architecture_of,
+    load_checkpoint,
+    load_model,
+    load_weights,
+    save_checkpoint,
 )
 
 NETWORKS = {

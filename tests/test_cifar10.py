@@ -184,7 +184,7 @@ def test_swapped_classes_are_noticed():
         labels = np.repeat(np.arange(10), number)
         noise = rng.integers(-60, 60, (len(labels), 32, 32, 3))
         images = (base[np.array(order)[labels]] + noise).astype(np.uint8)
-        return cifar10.Pair(images, labels)
+        return cifar10.LabelledImages(images, labels)
 
     right = list(range(10))
     swapped = [0, 1, 2, 5, 4, 3, 6, 7, 8, 9]
@@ -269,7 +269,7 @@ def test_import_is_quick_to_follow_torch():
         "import tqdm.auto\n"
         "before = set(sys.modules)\n"
         "import course_utils.session, course_utils.data.cifar10, course_utils.models\n"
-        "import course_utils.training, course_utils.plotting\n"
+        "import course_utils.training.loop, course_utils.plotting\n"
         "new = {name.split('.')[0] for name in set(sys.modules) - before}\n"
         "print(sorted(new & {'httpx', 'sklearn', 'IPython', 'pandas', 'scipy'}))"
     )

@@ -1,4 +1,4 @@
-"""`python -m course_utils`: prepare, with a small archive for the real one; predict."""
+"""`course`: prepare, with a small archive for the real one; predict."""
 
 import csv
 import errno
@@ -25,15 +25,16 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.models import ResNet34_Weights
 
-from course_utils import cli, prepare
-from course_utils.checkpoint import describe, load_checkpoint, save_checkpoint
-from course_utils.cli import main
+from course_classroom import cli, prepare
+from course_classroom import predict as command
+from course_classroom.catalogue import BATCH_NAMES, CATALOGUE, RESNET34_FILE
+from course_classroom.cli import main
 from course_utils.data import cifar10, flowers, flowers102
+from course_utils.data.layout import STORED
 from course_utils.data.manifest import MANIFEST, complaint
-from course_utils.data.sets import BATCH_NAMES, RESNET34_FILE, SETS
 from course_utils.models import cifar_resnet
-from course_utils.prediction import command
 from course_utils.pretrained import pretrained_path
+from course_utils.training.checkpoint import describe, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parent.parent
 
@@ -67,7 +68,7 @@ def mirror(tmp_path, monkeypatch):
         return running[-1]
 
     for module in (cli, prepare):
-        monkeypatch.setattr(module, "SETS", {"cifar10": SETS["cifar10"]})
+        monkeypatch.setattr(module, "CATALOGUE", {"cifar10": CATALOGUE["cifar10"]})
     monkeypatch.setattr(cifar10, "SIZE_BYTES", len(ARCHIVE))
     monkeypatch.setattr(cifar10, "MD5", MD5)
     monkeypatch.setattr(CIFAR10, "train_list", [["data_batch_1", BATCH_MD5]])
@@ -168,7 +169,7 @@ def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
 
 def test_runs_as_a_module():
     done = subprocess.run(
-        [sys.executable, "-m", "course_utils", "prepare", "--help"],
+        [sys.executable, "-m", "course_classroom", "prepare", "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -184,14 +185,14 @@ def test_every_set_has_its_size_and_its_function():
         "flowers102": sum(size for size, _ in flowers102.FILES.values()) / 2**20,
         "resnet34": ResNet34_Weights.IMAGENET1K_V1.meta["_file_size"],
     }
-    sizes = {name: one.size_mib for name, one in SETS.items()}
+    sizes = {name: one.size_mib for name, one in CATALOGUE.items()}
     assert sizes == {name: round(size) for name, size in mib.items()}
-    for one in SETS.values():
+    for one in CATALOGUE.values():
         assert callable(pkgutil.resolve_name(one.prepare))
 
 
 def test_the_facts_of_the_sets_are_those_of_torchvision():
-    assert SETS["cifar10"].version == CIFAR10.tgz_md5
+    assert STORED["cifar10"].version == CIFAR10.tgz_md5
     assert {name for name, _ in CIFAR10.train_list + CIFAR10.test_list} == {
         *BATCH_NAMES
     }
@@ -224,10 +225,10 @@ def test_a_file_in_the_place_of_the_folder_is_named_at_once(mirror, tmp_path, ca
 def test_a_set_that_fails_does_not_stop_the_others(mirror, tmp_path, capsys):
     empty = mirror(status(404))
     mirror(sends(ARCHIVE))
-    sets = {"flowers": SETS["flowers"], "cifar10": SETS["cifar10"]}
+    sets = {"flowers": CATALOGUE["flowers"], "cifar10": CATALOGUE["cifar10"]}
     with pytest.MonkeyPatch.context() as patch:
         for module in (cli, prepare):
-            patch.setattr(module, "SETS", sets)
+            patch.setattr(module, "CATALOGUE", sets)
         patch.setattr(flowers, "URLS", [empty.url])
         assert main(["prepare", "--all", "room"]) == 1
     out, error = capsys.readouterr()
@@ -245,7 +246,7 @@ def test_a_prepared_folder_knows_what_it_should_hold(mirror, tmp_path, capsys):
     room = tmp_path / "room"
     assert main(["prepare", "--all", "room"]) == 0
     assert json.loads((room / MANIFEST).read_text())["sets"]["cifar10"] == {
-        "version": SETS["cifar10"].version,
+        "version": STORED["cifar10"].version,
         "files": 1,
         "bytes": len(BATCH),
     }
@@ -477,7 +478,7 @@ def test_predict_interrupted_says_so(photos, capsys, monkeypatch):
 def test_the_command_line_is_quick_to_say_what_it_can():
     code = (
         "import sys\n"
-        "from course_utils.cli import main\n"
+        "from course_classroom.cli import main\n"
         "try: main(['predict', 'a.jpg', '--top-k', '0'])\n"
         "except SystemExit: print(sorted({'torch', 'httpx'} & set(sys.modules)))"
     )

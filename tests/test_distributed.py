@@ -14,9 +14,13 @@ from torch import nn
 from torch.optim import SGD
 from torch.utils.data.distributed import DistributedSampler
 
-from course_utils import distributed
-from course_utils.checkpoint import CheckpointError, load_checkpoint, load_model
-from course_utils.distributed import EveryExampleOnce, share
+from course_utils.training import distributed
+from course_utils.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    load_model,
+)
+from course_utils.training.distributed import EveryExampleOnce, loader_of_this_rank
 
 PROGRAM = Path(__file__).with_name("small_distributed.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -130,11 +134,16 @@ def test_shares_together_are_the_batches_of_one_process(ranks):
     whole = small.make_loaders().train
     whole.dataset.augment = False
     ranks(0, 1)
-    alone = [labels.sort().values for _, labels in share(whole, train=True, seed=1)]
+    alone = [
+        labels.sort().values
+        for _, labels in loader_of_this_rank(whole, train=True, seed=1)
+    ]
     parts = []
     for number in range(2):
         ranks(number, 2)
-        parts.append([labels for _, labels in share(whole, train=True, seed=1)])
+        parts.append(
+            [labels for _, labels in loader_of_this_rank(whole, train=True, seed=1)]
+        )
     both = [torch.cat(pair).sort().values for pair in zip(*parts, strict=True)]
     assert same_state(both, alone)
 
@@ -142,7 +151,7 @@ def test_shares_together_are_the_batches_of_one_process(ranks):
 def test_a_batch_that_cannot_be_shared_is_refused(ranks):
     ranks(0, 3)
     with pytest.raises(ValueError, match="Batches of 16 cannot be shared by 3"):
-        share(small.make_loaders().train, train=True)
+        loader_of_this_rank(small.make_loaders().train, train=True)
 
 
 def test_data_parallel_trains_the_network_inside(tmp_path):

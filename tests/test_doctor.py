@@ -12,16 +12,14 @@ from pathlib import Path
 import pytest
 from download_server import Mirror, status
 
-from course_utils.data.manifest import MANIFEST, record
-from course_utils.data.sets import (
+from course_classroom.catalogue import (
     BATCH_BYTES,
     BATCH_NAMES,
-    FLOWER_CLASSES,
-    NUM_FLOWERS,
-    SETS,
 )
-from course_utils.doctor import machine, places, report
-from course_utils.doctor.lines import Line
+from course_classroom.doctor import machine, places, report
+from course_classroom.doctor.lines import Line
+from course_utils.data.layout import FLOWER_CLASSES, NUM_FLOWERS, STORED
+from course_utils.data.manifest import MANIFEST, record
 
 ROOT = Path(__file__).parent.parent
 
@@ -50,7 +48,7 @@ def put_batches(data):
 
 
 def run_doctor(*, cwd, **variables):
-    started = [sys.executable, "-m", "course_utils", "doctor"]
+    started = [sys.executable, "-m", "course_classroom", "doctor"]
     paths = os.pathsep.join([variables.pop("PYTHONPATH", ""), str(ROOT)]).strip(":")
     environment = os.environ | {"PYTHONPATH": paths} | variables
     return subprocess.run(
@@ -119,7 +117,7 @@ def house(tmp_path, monkeypatch):
     """A course that needs one package, with pins to write."""
     needs = 'dependencies = ["numpy"]\n[project.optional-dependencies]\nx = []\n'
     (tmp_path / "pyproject.toml").write_text(f"[project]\n{needs}")
-    for name in ("course_utils.doctor.machine", "course_utils.doctor.lines"):
+    for name in ("course_classroom.doctor.machine", "course_classroom.doctor.lines"):
         monkeypatch.setattr(f"{name}.project_root", lambda: tmp_path)
     return tmp_path / "constraints.txt"
 
@@ -266,7 +264,7 @@ def test_flowers_of_the_archive_are_counted_and_others_are_not(data):
 def test_flowers102_and_weights(data):
     (data / "flowers-102" / "jpg").mkdir(parents=True)
     (data / "flowers-102" / "setid.mat").write_bytes(b"mat")
-    weights = data / SETS["resnet34"].places[0]
+    weights = data / STORED["resnet34"].places[0]
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
     lines = by_name(places.check_data())
@@ -294,7 +292,7 @@ def test_a_folder_that_cannot_be_read(data, monkeypatch):
         raise OSError(errno.EIO, "Input/output error")
 
     (data / "cifar10").mkdir()
-    monkeypatch.setattr("course_utils.data.sets._count", broken)
+    monkeypatch.setattr("course_classroom.catalogue.count_images", broken)
     mark, text = by_name(places.check_data())["cifar10"]
     assert (mark, text.split(":")[0]) == ("note", "cannot be read (Input/output error)")
 

@@ -23,13 +23,13 @@ from download_server import (
     wrong_range,
 )
 
-from course_utils.data.download import (
+from course_utils._engine.download import (
     DownloadError,
     download,
     extract,
     forget_failures,
 )
-from course_utils.offline import downloads_allowed
+from course_utils._engine.places import downloads_allowed
 
 BODY = np.random.default_rng(0).bytes(2**20)
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -269,7 +269,7 @@ def test_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
 def test_a_stopped_process_leaves_what_the_next_continues(mirror, target, part, how):
     server = mirror(stalls(BODY, after=HALF), sends(BODY))
     code = (
-        "from pathlib import Path; from course_utils.data.download import download; "
+        "from pathlib import Path; from course_utils._engine.download import download; "
         f"download('Photos', [{server.url!r}], Path({str(target)!r}), "
         f"size_bytes={len(BODY)}, md5={MD5!r}, window_s=60, find_s=60)"
     )
@@ -300,7 +300,7 @@ def test_two_processes_share_one_download(mirror, target, part):
 
     server = mirror(waits, sends(BODY))
     code = (
-        "from pathlib import Path; from course_utils.data.download import download; "
+        "from pathlib import Path; from course_utils._engine.download import download; "
         f"download('Photos', [{server.url!r}], Path({str(target)!r}), "
         f"size_bytes={len(BODY)}, md5={MD5!r}, window_s=60, find_s=60)"
     )

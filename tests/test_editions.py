@@ -26,7 +26,7 @@ LESSON = """# %% [markdown]
 # %% tags=["setup"]
 import math
 
-from course_utils.checks import lesson_01 as check
+from course_classroom.checks import lesson_01 as check
 
 # %% [markdown]
 # ## One

@@ -6,7 +6,7 @@ import torch
 from small_faults import small_splits
 from torch import nn
 
-from course_utils import faults
+from course_classroom import faults
 from course_utils.metrics import accuracy, collect_logits
 from course_utils.models.resnet import BasicBlock
 

@@ -12,8 +12,8 @@ import pytest
 from download_server import Mirror, sends, status
 from PIL import Image
 
+from course_utils._engine.download import DownloadError
 from course_utils.data import flowers
-from course_utils.data.download import DownloadError
 from course_utils.data.flowers import FLOWER_CLASSES, load_flowers, prepare_flowers
 
 COLOURS = ("white", "yellow", "red", "orange", "purple")

@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
+from course_utils._engine.download import DownloadError
 from course_utils.data import flowers102
-from course_utils.data.download import DownloadError
 from course_utils.data.flowers102 import load_flowers102, prepare_flowers102
 
 NUM_IMAGES = 24

@@ -28,7 +28,7 @@ CHEAT = (
     "def needs_projection(a, b, stride):\n    return True\n"
     "from pathlib import Path\nPath('../outside').write_text('planted')\n"
     "class check:\n    needs_projection = staticmethod(lambda answer: True)\n"
-    "import course_utils.checks.lesson_01 as judge\n"
+    "import course_classroom.checks.lesson_01 as judge\n"
     "judge.needs_projection = check.needs_projection\n"
     "judge.exercise = judge.Wrong = None\nimport no_such_module\n"
 )

@@ -12,9 +12,9 @@ from lesson_code import LESSONS, definitions
 from torch import nn
 from torch.optim import SGD
 
-from course_utils import training
 from course_utils.data.arrays import channel_statistics
 from course_utils.results import load_results
+from course_utils.training import loop as training
 
 NAME = "03_cifar10_training"
 LESSON = definitions(NAME)

@@ -9,11 +9,11 @@ from lesson_code import definitions
 from torch import nn
 from torchvision.transforms import v2
 
-from course_utils import transfer
-from course_utils.checks import lesson_06 as check
+from course_classroom.checks import lesson_06 as check
 from course_utils.data import photos
 from course_utils.data.photo_splits import split_by_class
 from course_utils.models import cifar_resnet, resnet18
+from course_utils.pretrained import transfer
 
 NAME = "06_transfer_learning"
 LESSON = definitions(NAME)

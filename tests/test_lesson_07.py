@@ -11,14 +11,14 @@ import torch
 from lesson_code import definitions
 from PIL import Image
 
-from course_utils.checkpoint import save_checkpoint
+from course_classroom.predict import own_or_shipped_for
+from course_utils._engine.web import Limits, fetch_image_bytes
+from course_utils.data.images import WebError, load_image
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
-from course_utils.images import WebError, load_image
-from course_utils.images.web import Limits, fetch_image_bytes
 from course_utils.models import cifar_resnet
-from course_utils.prediction.command import own_or_shipped_for
 from course_utils.session import Session
+from course_utils.training.checkpoint import save_checkpoint
 
 NAME = "07_prediction"
 LESSON = definitions(NAME)

@@ -9,10 +9,10 @@ from lesson_code import definitions
 from small_faults import small_splits
 from torch import nn
 
-from course_utils import faults
-from course_utils.checks import lesson_08 as check
-from course_utils.history import History
+from course_classroom import faults
+from course_classroom.checks import lesson_08 as check
 from course_utils.models import cifar_resnet
+from course_utils.training.history import History
 
 NAME = "08_debugging"
 LESSON = definitions(NAME)
@@ -77,7 +77,7 @@ def test_numbers_lowered_sees_a_branch_that_cannot_subtract(relu, monkeypatch):
         predict=lambda pair: model(images),
         splits=SimpleNamespace(val=(np.zeros(4), np.zeros(4))),
     )
-    monkeypatch.setitem(LESSON, "Pair", lambda *parts: parts)
+    monkeypatch.setitem(LESSON, "LabelledImages", lambda *parts: parts)
     text, alarming = LESSON["numbers_lowered"]("A", run)
     assert alarming == relu
     assert ("at least 0%" in text) == relu

@@ -14,9 +14,9 @@ from image_server import file_of, png_header
 from PIL import ExifTags, Image, ImageFile
 from PIL.Image import Transpose
 
-from course_utils.images import ImageError, load_image, sample_photos
-from course_utils.images import loading as module
-from course_utils.images.sources import is_address, source_name
+from course_utils.data.images import ImageError, load_image, sample_photos
+from course_utils.data.images import loading as module
+from course_utils.data.images.sources import is_address, source_name
 
 # Red left of blue, on top of a green half: every turn of it looks different.
 UPRIGHT = np.zeros((32, 48, 3), np.uint8)
@@ -381,7 +381,7 @@ def test_a_file_opened_as_text_is_refused(tmp_path):
 
 
 def test_paths_without_a_photo_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("course_utils.images.sources.MAX_FILE_MIB", 1)
+    monkeypatch.setattr("course_utils.data.images.sources.MAX_FILE_MIB", 1)
     (tmp_path / "large.bmp").write_bytes(bytes(2**20 + 1))
     expected = {
         tmp_path: "is a folder",

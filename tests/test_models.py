@@ -189,7 +189,7 @@ def test_errors_are_sentences(make, sentence):
         make()
 
 
-class Pair:
+class LabelledImages:
     """Two equal small networks, and images."""
 
     def __init__(self):
@@ -244,7 +244,7 @@ def pool_without_a_module(model):
     ],
 )
 def test_first_difference_names_the_layer(damage, line):
-    pair = Pair()
+    pair = LabelledImages()
     damage(pair.model)
     found = pair.difference()
     assert found is None if line is None else found.startswith(line)
@@ -252,7 +252,7 @@ def test_first_difference_names_the_layer(damage, line):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_first_difference_leaves_everything_as_it_was(training):
-    pair = Pair()
+    pair = LabelledImages()
     pair.model.train(training)
     pair.reference.train(not training)
     before = {k: v.clone() for k, v in pair.model.state_dict().items()}

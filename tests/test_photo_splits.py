@@ -104,22 +104,22 @@ def test_a_class_of_fewer_than_ten_images_is_refused(counts, bad):
 
 
 def test_few_of_each_class_come_from_the_training_part(splits):
-    few = splits.few(5)
+    few = splits.few_per_class(5)
     assert np.bincount(splits.labels[few]).tolist() == [5, 5, 5]
     assert len(np.unique(few)) == 15
     assert np.isin(few, splits.split.train).all()
-    assert np.array_equal(few, splits.few(5))
-    assert not np.array_equal(few, splits.few(5, seed=1))
+    assert np.array_equal(few, splits.few_per_class(5))
+    assert not np.array_equal(few, splits.few_per_class(5, seed=1))
 
 
 def test_fewer_are_some_of_the_more(splits):
-    assert np.isin(splits.few(3), splits.few(7)).all()
+    assert np.isin(splits.few_per_class(3), splits.few_per_class(7)).all()
 
 
 def test_few_are_all_where_there_are_no_more(splits):
-    assert np.bincount(splits.labels[splits.few(18)]).tolist() == [16, 18, 18]
-    assert np.array_equal(splits.few(None), splits.split.train)
-    assert np.array_equal(splits.few(1000), np.sort(splits.split.train))
+    assert np.bincount(splits.labels[splits.few_per_class(18)]).tolist() == [16, 18, 18]
+    assert np.array_equal(splits.few_per_class(None), splits.split.train)
+    assert np.array_equal(splits.few_per_class(1000), np.sort(splits.split.train))
 
 
 # Loaders

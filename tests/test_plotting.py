@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from course_utils.history import History
 from course_utils.plotting import (
     course_style,
     plot_history,
     plot_seeds,
     show_images,
 )
+from course_utils.training.history import History
 
 
 def history(offset=0.0):

@@ -11,9 +11,8 @@ from image_server import PhotoHost, file_of, sends
 from PIL import Image
 from torch import nn
 
-from course_utils.checkpoint import CheckpointError, describe, save_checkpoint
+from course_utils.data.images import ImageError, load_image
 from course_utils.data.photos import PhotoDataset, evaluation_transform
-from course_utils.images import ImageError, load_image
 from course_utils.models import cifar_resnet
 from course_utils.plotting import plot_prediction
 from course_utils.prediction import (
@@ -24,6 +23,7 @@ from course_utils.prediction import (
 )
 from course_utils.prediction import folder as folder_module
 from course_utils.pretrained import load_pretrained
+from course_utils.training.checkpoint import CheckpointError, describe, save_checkpoint
 
 CLASSES = ["daisy", "dandelion", "roses"]
 INFO = {

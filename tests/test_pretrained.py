@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.data.flowers import load_flowers
 from course_utils.models import cifar_resnet
@@ -19,6 +18,11 @@ from course_utils.pretrained import (
 )
 from course_utils.session import start
 from course_utils.training import evaluate
+from course_utils.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 RESULTS = Path(__file__).parents[1] / "results"
 EVERY = pytest.mark.parametrize("name", PRETRAINED)

@@ -8,8 +8,8 @@ import torch
 from lesson_code import verdict
 from torch import nn
 
-from course_utils.checks.reporting import Wrong, exercise
-from course_utils.checks.values import (
+from course_classroom.checks.reporting import Wrong, exercise
+from course_classroom.checks.values import (
     close,
     described,
     module,

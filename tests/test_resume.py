@@ -17,9 +17,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.checkpoint import CheckpointError, load_checkpoint
 from course_utils.session import seed_everything
 from course_utils.training import train, train_one_epoch
+from course_utils.training.checkpoint import CheckpointError, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,18 +6,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.data.flowers import FLOWER_CLASSES
-from course_utils.data.sketches import (
+from course_sketches import (
     code_key,
     draw_cifar10_sketches,
     draw_flower_sketches,
     drawing_code_key,
 )
-from course_utils.data.sketches.cifar10 import CIFAR10_DRAWINGS
-from course_utils.data.sketches.looks import choose_look
-from course_utils.data.sketches.pen import Pen
-from course_utils.data.sketches.scene import draw_scene
-from course_utils.data.sketches.stands import BLOOMS
+from course_sketches.cifar10 import CIFAR10_DRAWINGS
+from course_sketches.looks import choose_look
+from course_sketches.pen import Pen
+from course_sketches.scene import draw_scene
+from course_sketches.stands import BLOOMS
+from course_utils.data.flowers import FLOWER_CLASSES
 
 
 @pytest.fixture(scope="module")

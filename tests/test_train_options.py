@@ -17,9 +17,13 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
-from course_utils.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from course_utils.precision import MixedPrecision, amp_dtype
 from course_utils.training import evaluate, train, train_one_epoch
+from course_utils.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
+from course_utils.training.precision import MixedPrecision, amp_dtype
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 
@@ -180,8 +184,8 @@ def test_a_long_gradient_is_shortened_to_the_given_norm():
 
 def accuracies(monkeypatch, values):
     """Let validation accuracy take these values, one an epoch."""
-    from course_utils import training
-    from course_utils.history import Scores
+    from course_utils.training import loop as training
+    from course_utils.training.history import Scores
 
     left = iter(values)
     monkeypatch.setattr(

@@ -13,10 +13,10 @@ import train_cifar10
 import train_flowers
 from small_training import same_state
 
-from course_utils.checkpoint import load_checkpoint, load_model
 from course_utils.data import flowers
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.training import evaluate
+from course_utils.training.checkpoint import load_checkpoint, load_model
 
 ROOT = Path(__file__).parents[1]
 FEW = ["--depth", "8", "--epochs", "1", "--train-size", "256"]

@@ -17,10 +17,10 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader, TensorDataset
 
-import course_utils.training as training
-from course_utils.checkpoint import load_checkpoint
-from course_utils.history import History, Scores
 from course_utils.training import evaluate, train, train_one_epoch
+from course_utils.training import loop as training
+from course_utils.training.checkpoint import load_checkpoint
+from course_utils.training.history import History, Scores
 
 
 class Scale(nn.Module):

@@ -12,7 +12,7 @@ from download_server import Mirror, sends, status
 from torch import nn
 
 from course_utils import models
-from course_utils.data.download import DownloadError
+from course_utils._engine.download import DownloadError
 from course_utils.models import cifar_resnet
 from course_utils.pretrained import backbones, load_pretrained
 from course_utils.pretrained.backbones import (
@@ -20,7 +20,7 @@ from course_utils.pretrained.backbones import (
     load_backbone,
     prepare_resnet34,
 )
-from course_utils.transfer import (
+from course_utils.pretrained.transfer import (
     freeze_backbone,
     load_without_head,
     rates_by_depth,

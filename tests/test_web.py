@@ -27,8 +27,9 @@ from image_server import (
 )
 from PIL import Image
 
-from course_utils.images import ImageError, WebError, addresses, load_image, web
-from course_utils.images.web import Limits, fetch_image_bytes
+from course_utils._engine import addresses, web
+from course_utils._engine.web import Limits, fetch_image_bytes
+from course_utils.data.images import ImageError, WebError, load_image
 
 PIXELS = np.arange(8 * 9 * 3, dtype=np.uint8).reshape(8, 9, 3)
 PHOTO = file_of(Image.fromarray(PIXELS))

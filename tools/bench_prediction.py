@@ -11,7 +11,7 @@ from bench_cases import Row, interleave
 from bench_ways import Way, timed
 from PIL import Image
 
-from course_utils.data.sketches import draw_flower_sketches
+from course_sketches import draw_flower_sketches
 from course_utils.prediction import Predictor, load_predictor, predict, predict_folder
 
 SIZE = (500, 375)  # pixels, as photos on web pages

@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from course_utils.data.arrays import ArrayDataset, whole_batch
+from course_utils.data.arrays import ArrayDataset, already_collated
 from course_utils.metrics import collect_logits
 from course_utils.models import cifar_resnet
-from course_utils.precision import Amp, MixedPrecision
 from course_utils.pretrained import load_pretrained
 from course_utils.training import train
+from course_utils.training.precision import Amp, MixedPrecision
 
 Way = Callable[[], float]
 MEAN, STD = (0.4911, 0.4821, 0.4466), (0.2451, 0.2426, 0.2603)
@@ -69,7 +69,7 @@ def random_data(number: int) -> tuple[np.ndarray, np.ndarray]:
 def array_loader(number: int, batch_size: int = BATCH_SIZE) -> DataLoader:
     """Return the course's loader of `number` images, augmented by whole batches."""
     data = ArrayDataset(*random_data(number), MEAN, STD, augment=True)
-    return DataLoader(data, batch_size, shuffle=True, collate_fn=whole_batch)
+    return DataLoader(data, batch_size, shuffle=True, collate_fn=already_collated)
 
 
 def per_image_loader(number: int, num_workers: int = 0) -> DataLoader:
@@ -199,7 +199,7 @@ def judging(number: int, *, bare: bool) -> Way:
     """
     model = load_pretrained("cifar10").to(DEVICE)
     data = ArrayDataset(*random_data(number), MEAN, STD)
-    loader = DataLoader(data, 500, collate_fn=whole_batch)
+    loader = DataLoader(data, 500, collate_fn=already_collated)
 
     @torch.no_grad()
     def forward() -> None:

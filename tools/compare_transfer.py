@@ -22,18 +22,18 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.checkpoint import build_model
 from course_utils.data.arrays import Loaders
 from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
 from course_utils.data.photos import evaluation_transform
 from course_utils.explain import penultimate_features
-from course_utils.history import History
 from course_utils.pretrained.backbones import Backbone, load_backbone
+from course_utils.pretrained.transfer import rates_by_depth, replace_head
 from course_utils.results import save_result
 from course_utils.session import Session, seed_everything, start
 from course_utils.training import evaluate, train
-from course_utils.transfer import rates_by_depth, replace_head
+from course_utils.training.checkpoint import build_model
+from course_utils.training.history import History
 
 WAYS = ("scratch", "frozen", "finetuned", "by-depth")
 PER_CLASS = (10, 30, 100, None)

@@ -23,7 +23,7 @@ from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
 from nbformat import NotebookNode
 from nbgrader_edition import CONFIG, assignment, stars
 
-from course_utils.files import write_atomically
+from course_utils._engine.files import write_atomically
 
 RECORD = ".edition.json"
 WORDS_A_MINUTE = 150

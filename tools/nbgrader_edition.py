@@ -31,7 +31,7 @@ TEST = """{call}
 # The check, anew from the package, whatever the answer made of the one above.
 import contextlib, io, sys
 
-for name in [name for name in sys.modules if name.startswith("course_utils.checks")]:
+for name in [n for n in sys.modules if n.startswith("course_classroom.checks")]:
     del sys.modules[name]
 {checks}
 

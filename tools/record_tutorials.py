@@ -19,17 +19,17 @@ import torch
 from recording import RESULTS, refuse_unfinished
 from torchvision.transforms import v2
 
-from course_utils.checkpoint import build_model
-from course_utils.data.download import DownloadError
+from course_utils._engine.download import DownloadError
 from course_utils.data.flowers import load_flowers
 from course_utils.data.flowers102 import load_flowers102
 from course_utils.data.photo_splits import PhotoSplits, split_by_class
 from course_utils.data.photos import training_transform
 from course_utils.pretrained.backbones import load_backbone
+from course_utils.pretrained.transfer import replace_head
 from course_utils.results import save_result
 from course_utils.session import Session, seed_everything, start
 from course_utils.training import evaluate, train
-from course_utils.transfer import replace_head
+from course_utils.training.checkpoint import build_model
 
 BACKBONE = "resnet34"
 

@@ -17,11 +17,6 @@ from pathlib import Path
 import torch
 from recording import RESULTS
 
-from course_utils.checkpoint import (
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.data.flowers import load_flowers
@@ -30,6 +25,11 @@ from course_utils.pretrained import PRETRAINED, pretrained_path
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
 from course_utils.training import evaluate
+from course_utils.training.checkpoint import (
+    load_checkpoint,
+    load_model,
+    save_checkpoint,
+)
 
 ABOUT = {
     "CIFAR-10 photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were "

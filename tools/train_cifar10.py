@@ -23,12 +23,12 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.distributed import device_of_rank, rank, share
 from course_utils.models import cifar_plain, cifar_resnet
-from course_utils.precision import amp_dtype
 from course_utils.results import save_result
 from course_utils.session import start
 from course_utils.training import evaluate, train
+from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
+from course_utils.training.precision import amp_dtype
 
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
 BATCH_SIZE = 128
@@ -40,9 +40,9 @@ def make_loaders(splits: ImageSplits, seed: int, train_size: int) -> Loaders:
     if not dist.is_initialized():
         return whole
     return Loaders(
-        share(whole.train, train=True, seed=seed),
-        share(whole.val, train=False),
-        share(whole.test, train=False),
+        loader_of_this_rank(whole.train, train=True, seed=seed),
+        loader_of_this_rank(whole.val, train=False),
+        loader_of_this_rank(whole.test, train=False),
     )
 
 

@@ -18,11 +18,11 @@ import torch
 from compare_transfer import BATCH_SIZE, LR, train_network
 
 from course_utils.data.flowers import load_flowers
-from course_utils.precision import amp_dtype
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.results import save_result
 from course_utils.session import start
 from course_utils.training import evaluate
+from course_utils.training.precision import amp_dtype
 
 
 def run(epochs: int, image_size: int, seed: int) -> Path:

@@ -11,7 +11,7 @@ import json
 import re
 from pathlib import Path
 
-from course_utils.files import write_atomically
+from course_utils._engine.files import write_atomically
 from course_utils.results import (
     Result,
     load_results,

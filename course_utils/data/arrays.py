@@ -102,12 +102,12 @@ class ArrayDataset(Dataset):
         return chosen.view(images.shape)
 
 
-def whole_batch(batch: Batch) -> Batch:
+def already_collated(batch: Batch) -> Batch:
     """Return `batch` as it is: `__getitems__` has put it together already."""
     return batch
 
 
-class Pair(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images uint8 (N, H, W, 3) and labels int64 (N,) of one split."""
 
     images: np.ndarray
@@ -142,9 +142,9 @@ class ImageSplits:
     source: str
     is_photos: bool
     classes: tuple[str, ...]
-    train: Pair
-    val: Pair
-    test: Pair
+    train: LabelledImages
+    val: LabelledImages
+    test: LabelledImages
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
@@ -186,7 +186,7 @@ class ImageSplits:
         generator = torch.Generator().manual_seed(seed)
         info = self.info(train_size)
 
-        def loader(pair: Pair, train: bool) -> DataLoader:
+        def loader(pair: LabelledImages, train: bool) -> DataLoader:
             data = ArrayDataset(
                 *pair,
                 mean=self.mean,
@@ -200,10 +200,12 @@ class ImageSplits:
                 batch_size,
                 shuffle=train,
                 generator=generator if train else None,
-                collate_fn=whole_batch,
+                collate_fn=already_collated,
             )
 
-        train = Pair(self.train.images[:train_size], self.train.labels[:train_size])
+        train = LabelledImages(
+            self.train.images[:train_size], self.train.labels[:train_size]
+        )
         return Loaders(
             loader(train, True), loader(self.val, False), loader(self.test, False)
         )

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.arrays import ImageSplits, Pair, channel_statistics
-from course_utils.data.cache import Arrays, load_or_make
-from course_utils.data.download import (
+from course_utils._engine.cache import Arrays, load_or_make
+from course_utils._engine.download import (
     DownloadError,
     download,
     extract,
 )
+from course_utils._engine.places import downloads_allowed
+from course_utils.data.arrays import ImageSplits, LabelledImages, channel_statistics
 from course_utils.data.folders import decode, list_images, listing_key, unusable
-from course_utils.data.manifest import complaint
-from course_utils.data.sets import CIFAR10_BATCHES as BATCHES
-from course_utils.data.sets import (
+from course_utils.data.layout import CIFAR10_BATCHES as BATCHES
+from course_utils.data.layout import (
     CIFAR10_CLASSES,
     CIFAR10_MIRROR,
 )
-from course_utils.data.sets import CIFAR10_FOLDERS as FOLDERS
-from course_utils.data.sets import CIFAR10_MD5 as MD5
-from course_utils.offline import downloads_allowed
+from course_utils.data.layout import CIFAR10_FOLDERS as FOLDERS
+from course_utils.data.layout import CIFAR10_MD5 as MD5
+from course_utils.data.manifest import complaint
 
 ARCHIVE = "cifar-10-python.tar.gz"
 SIZE_BYTES = 170_498_071
@@ -115,10 +115,12 @@ def _is_there(data_dir: Path) -> bool:
     return (data_dir / BATCHES).is_dir() or (data_dir / FOLDERS).is_dir()
 
 
-def _read_batches(data_dir: Path) -> tuple[str, Callable[[], tuple[Pair, Pair]]]:
+def _read_batches(
+    data_dir: Path,
+) -> tuple[str, Callable[[], tuple[LabelledImages, LabelledImages]]]:
     """Return a cache key and a reader of the original archive's training and test."""
 
-    def read() -> tuple[Pair, Pair]:
+    def read() -> tuple[LabelledImages, LabelledImages]:
         from torchvision.datasets import CIFAR10  # verifies before it unpickles
 
         try:
@@ -126,16 +128,20 @@ def _read_batches(data_dir: Path) -> tuple[str, Callable[[], tuple[Pair, Pair]]]
         except RuntimeError as error:
             raise ValueError(
                 f"{data_dir / BATCHES} is incomplete or was changed; delete that "
-                f"folder and run: python -m course_utils prepare cifar10 {data_dir}"
+                f"folder and run: course prepare cifar10 {data_dir}"
             ) from error
-        train, test = (Pair(s.data, np.array(s.targets, dtype=np.int64)) for s in sets)
+        train, test = (
+            LabelledImages(s.data, np.array(s.targets, dtype=np.int64)) for s in sets
+        )
         return train, test
 
     paths = [(path, 0) for path in sorted((data_dir / BATCHES).iterdir())]
     return listing_key(data_dir / BATCHES, paths), read
 
 
-def _read_folders(folder: Path) -> tuple[str, Callable[[], tuple[Pair, Pair]]]:
+def _read_folders(
+    folder: Path,
+) -> tuple[str, Callable[[], tuple[LabelledImages, LabelledImages]]]:
     """Return a cache key and a reader of ``{train,test}/<class>/`` image folders."""
     for split in ("train", "test"):
         if not (folder / split).is_dir():
@@ -146,7 +152,7 @@ def _read_folders(folder: Path) -> tuple[str, Callable[[], tuple[Pair, Pair]]]:
     train = list_images(folder / "train", CIFAR10_CLASSES)
     test = list_images(folder / "test", CIFAR10_CLASSES)
 
-    def read() -> tuple[Pair, Pair]:
+    def read() -> tuple[LabelledImages, LabelledImages]:
         print(f"Decoding {len(train) + len(test)} images, once …")
         pairs = decode(train, 32), decode(test, 32)
         _refuse_swapped_classes(*pairs)
@@ -155,7 +161,7 @@ def _read_folders(folder: Path) -> tuple[str, Callable[[], tuple[Pair, Pair]]]:
     return listing_key(folder, train + test), read
 
 
-def _refuse_swapped_classes(train: Pair, test: Pair) -> None:
+def _refuse_swapped_classes(train: LabelledImages, test: LabelledImages) -> None:
     """Raise if two classes have changed places in one of the splits.
 
     With hundreds of images, a class's mean image in one split is far nearer to its
@@ -179,7 +185,7 @@ def _refuse_swapped_classes(train: Pair, test: Pair) -> None:
 
 
 def _splits(
-    key: str, read: Callable[[], tuple[Pair, Pair]], *, source: str
+    key: str, read: Callable[[], tuple[LabelledImages, LabelledImages]], *, source: str
 ) -> ImageSplits:
     """Return the splits of photos, taken from the cache where it has them."""
 
@@ -212,7 +218,7 @@ def _hold_out(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sketches() -> ImageSplits:
-    from course_utils.data import sketches
+    import course_sketches as sketches
 
     def make() -> Arrays:
         print(f"Drawing {sum(SKETCH_SIZES.values())} sketches, once …")
@@ -236,7 +242,7 @@ def _from_arrays(
 
     arrays = load_or_make(key, make_with_statistics)
     pairs = {
-        split: Pair(arrays[f"{split}_images"], arrays[f"{split}_labels"])
+        split: LabelledImages(arrays[f"{split}_images"], arrays[f"{split}_labels"])
         for split in ("train", "val", "test")
     }
     return ImageSplits(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_utils.files import write_atomically
+from course_utils._engine.files import write_atomically
 
 
 def write_class_indices(path: Path, classes: Sequence[str]) -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from course_utils.data.cache import Arrays, load_or_make
-from course_utils.data.download import (
+from course_utils._engine.cache import Arrays, load_or_make
+from course_utils._engine.download import (
     DownloadError,
     download,
     extract,
 )
+from course_utils._engine.places import downloads_allowed
 from course_utils.data.folders import unusable
+from course_utils.data.layout import FLOWER_CLASSES, flower_parts, flowers_there
+from course_utils.data.layout import FLOWERS_FOLDER as FOLDER
+from course_utils.data.layout import FLOWERS_MD5 as MD5
 from course_utils.data.manifest import complaint
 from course_utils.data.photo_splits import (
     PhotoSplits,
@@ -22,10 +26,6 @@ from course_utils.data.photo_splits import (
     split_by_class,
 )
 from course_utils.data.photos import PackedPhotos, pack
-from course_utils.data.sets import FLOWER_CLASSES, flower_parts, look_for_flowers
-from course_utils.data.sets import FLOWERS_FOLDER as FOLDER
-from course_utils.data.sets import FLOWERS_MD5 as MD5
-from course_utils.offline import downloads_allowed
 
 ARCHIVE = "flower_photos.tgz"
 SIZE_BYTES = 228_813_984
@@ -89,8 +89,7 @@ def prepare_flowers(folder: Path) -> Path:
     Raises:
         DownloadError: If no mirror delivered it, or it cannot be saved.
     """
-    found = look_for_flowers(folder)
-    if not found or found.missing:
+    if not (folder / FOLDER).is_dir() or flowers_there(folder / FOLDER)[1]:
         archive = download(
             "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
         )
@@ -99,7 +98,7 @@ def prepare_flowers(folder: Path) -> Path:
 
 
 def _sketches(seed: int) -> PhotoSplits:
-    from course_utils.data import sketches
+    import course_sketches as sketches
 
     def draw() -> Arrays:
         print(f"Drawing {NUM_SKETCHES} sketches, once …")

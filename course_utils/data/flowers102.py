@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from torchvision.datasets import Flowers102
 
-from course_utils.data.download import DownloadError, download, extract
+from course_utils._engine.download import DownloadError, download, extract
+from course_utils.data.layout import FLOWERS102_FOLDER as FOLDER
+from course_utils.data.layout import FLOWERS102_MD5
+from course_utils.data.layout import NUM_FLOWERS102 as NUM_IMAGES
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import load_photos
-from course_utils.data.sets import FLOWERS102_FOLDER as FOLDER
-from course_utils.data.sets import FLOWERS102_MD5
-from course_utils.data.sets import NUM_FLOWERS102 as NUM_IMAGES
 
 # The second is Baidu's copy, of the same checksums.
 MIRRORS = (

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from course_utils.data.arrays import Pair
-from course_utils.data.sets import is_image
-from course_utils.images import load_image
+from course_utils.data.arrays import LabelledImages
+from course_utils.data.images import load_image
+from course_utils.data.layout import is_image
 
 
 def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
@@ -61,7 +61,7 @@ def listing_key(folder: Path, listed: Sequence[tuple[Path, int]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def decode(listed: Sequence[tuple[Path, int]], size: int) -> Pair:
+def decode(listed: Sequence[tuple[Path, int]], size: int) -> LabelledImages:
     """Return the listed images as one array, with their labels.
 
     Args:
@@ -86,7 +86,9 @@ def decode(listed: Sequence[tuple[Path, int]], size: int) -> Pair:
                 f"{path} cannot be read as an image ({error}); copy it again or "
                 "delete it."
             ) from error
-    return Pair(images, np.array([label for _, label in listed], dtype=np.int64))
+    return LabelledImages(
+        images, np.array([label for _, label in listed], dtype=np.int64)
+    )
 
 
 def read_photo(path: Path, short_side: int) -> np.ndarray:

@@ -10,9 +10,9 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from course_utils.data.sets import SETS
-from course_utils.files import write_atomically
-from course_utils.places import project_root
+from course_utils._engine.files import write_atomically
+from course_utils._engine.places import project_root
+from course_utils.data.layout import STORED
 
 MANIFEST = "course-data.json"
 NOT_COUNTED = {"thumbs.db", "desktop.ini"}  # what Windows puts into folders it shows
@@ -59,7 +59,7 @@ def read_manifest(data_dir: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged, so nobody can tell whether the data are whole; delete "
-            f"it and run: python -m course_utils prepare --all {data_dir}"
+            f"it and run: course prepare --all {data_dir}"
         ) from error
     return manifest
 
@@ -74,9 +74,9 @@ def record(data_dir: Path, name: str) -> None:
         sets = read_manifest(data_dir).get("sets", {})
     except ValueError:
         sets = {}
-    place = SETS[name].place(data_dir)
+    place = STORED[name].place(data_dir)
     assert place is not None
-    entry = {"version": SETS[name].version} | measure(place)
+    entry = {"version": STORED[name].version} | measure(place)
     if sets.get(name) == entry:
         return  # on a read-only stick, say
     manifest = {"course": course_version(), "sets": sets | {name: entry}}
@@ -94,10 +94,10 @@ def complaint(data_dir: Path, name: str) -> str:
     try:
         manifest = read_manifest(data_dir)
         entry = manifest.get("sets", {}).get(name)
-        if entry and entry["version"] != SETS[name].version:
+        if entry and entry["version"] != STORED[name].version:
             return (
-                f"{data_dir} holds another version of {SETS[name].title} (prepared by "
-                f"version {manifest.get('course')} of the course, this is "
+                f"{data_dir} holds another version of {STORED[name].title} (prepared "
+                f"by version {manifest.get('course')} of the course, this is "
                 f"{course_version()}); for this one's, run: {_command(data_dir, name)}"
             )
         return difference(data_dir, name)
@@ -115,18 +115,18 @@ def difference(data_dir: Path, name: str) -> str:
         OSError: If the folder cannot be read.
     """
     entry = read_manifest(data_dir).get("sets", {}).get(name)
-    if entry is None or entry["version"] != SETS[name].version:
+    if entry is None or entry["version"] != STORED[name].version:
         return ""
-    place = SETS[name].place(data_dir)
+    place = STORED[name].place(data_dir)
     found = measure(place) if place else {"files": 0, "bytes": 0}
     if found == {key: entry[key] for key in found}:
         return ""
     return (
-        f"{SETS[name].title} in {data_dir} is not as it was prepared "
+        f"{STORED[name].title} in {data_dir} is not as it was prepared "
         f"({found['files']} of {entry['files']} files, {found['bytes']} of "
         f"{entry['bytes']} bytes); copy it again, or run: {_command(data_dir, name)}"
     )
 
 
 def _command(data_dir: Path, name: str) -> str:
-    return f"python -m course_utils prepare {name} {data_dir}"
+    return f"course prepare {name} {data_dir}"

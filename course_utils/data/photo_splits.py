@@ -92,7 +92,7 @@ class PhotoSplits:
         sizes = " / ".join(str(len(part)) for part in self.split)
         return f"{self.name}, {self.source}: {sizes} images"
 
-    def few(self, per_class: int | None, *, seed: int = 0) -> np.ndarray:
+    def few_per_class(self, per_class: int | None, *, seed: int = 0) -> np.ndarray:
         """Return positions of `per_class` training images of each class.
 
         Args:
@@ -145,7 +145,7 @@ class PhotoSplits:
             raise ValueError(f"batch_size is {batch_size}; give at least 1.")
         in_memory = isinstance(self.photos, PackedPhotos)
         workers = suggested_workers(device or torch.device("cpu"), in_memory=in_memory)
-        train = self.few(per_class, seed=seed)
+        train = self.few_per_class(per_class, seed=seed)
         info = self.info(image_size, mean, std) | {"train_size": len(train)}
         evaluation = evaluation_transform(image_size, mean, std)
         generator = torch.Generator().manual_seed(seed)

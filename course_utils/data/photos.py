@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from course_utils.data.cache import Arrays, load_or_make
+from course_utils._engine.cache import Arrays, load_or_make
 from course_utils.data.folders import listing_key, read_photo
 
 Transform = Callable[[Tensor], Tensor]

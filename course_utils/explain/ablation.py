@@ -15,7 +15,7 @@ from course_utils.explain.observing import (
 )
 from course_utils.models import BasicBlock, Bottleneck
 from course_utils.models.cifar import PlainBlock
-from course_utils.modes import device_of
+from course_utils.models.modes import device_of
 
 RESIDUAL = (BasicBlock, Bottleneck)
 

@@ -12,14 +12,14 @@ from torchvision.models.feature_extraction import (
     get_graph_node_names,
 )
 
-from course_utils import guards
-from course_utils.checkpoint import architecture_of, build_model
+from course_utils._engine import checks
 from course_utils.explain.observing import (
     near_matches,
     observed,
     refuse_images,
 )
-from course_utils.modes import device_of
+from course_utils.models.modes import device_of
+from course_utils.training.checkpoint import architecture_of, build_model
 
 
 def feature_maps(
@@ -69,7 +69,7 @@ def penultimate_features(model: nn.Module, loader: DataLoader) -> tuple[Tensor, 
 
     Taught in: lesson 05, "The space of features".
     """
-    guards.refuse_empty(loader)
+    checks.check_not_empty(loader)
     _refuse_headless(model)
     features, labels = [], []
     with observed(model), torch.no_grad():

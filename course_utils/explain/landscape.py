@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from course_utils import guards
+from course_utils._engine import checks
 from course_utils.explain.observing import observed
-from course_utils.modes import device_of
+from course_utils.models.modes import device_of
 
 Direction = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor]
@@ -38,7 +38,7 @@ def filter_normalised_directions(
     Source: Li et al. 2018 (arXiv 1712.09913), section 4.
     Taught in: lesson 05, "What the optimiser saw".
     """
-    guards.refuse_below_one(count, "count")
+    checks.check_at_least_one(count, "count")
     generator = torch.Generator().manual_seed(seed)
     return [
         {n: _as_long_as(p.detach(), generator) for n, p in model.named_parameters()}

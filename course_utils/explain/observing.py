@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from course_utils.modes import in_mode
+from course_utils.models.modes import in_mode
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils import guards
+from course_utils._engine import checks
 from course_utils.metrics.classification import accuracy, refuse_misfits
 
 
@@ -45,7 +45,7 @@ def reliability(
     """
     refuse_misfits(probabilities, labels)
     _refuse_not_probabilities(probabilities)
-    guards.refuse_below_one(num_bins, "num_bins")
+    checks.check_at_least_one(num_bins, "num_bins")
     confidences, predictions = probabilities.double().max(1)
     hits = (predictions == labels).double()
     inner_edges = torch.linspace(0, 1, num_bins + 1, dtype=torch.float64)[1:-1]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from course_utils import guards
-from course_utils.modes import device_of, in_mode
-from course_utils.progress import progress_bar
+from course_utils._engine import checks
+from course_utils._engine.progress import progress_bar
+from course_utils.models.modes import device_of, in_mode
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def collect_logits(
 
     Taught in: lesson 04, "Collect once, compute everything".
     """
-    guards.refuse_empty(loader)
+    checks.check_not_empty(loader)
     device = device_of(model)
     all_logits, all_labels = [], []  # logits stay on the device: no wait at each batch
     with in_mode(model, training=False):
@@ -180,7 +180,7 @@ def least_confident_hits(logits: Tensor, labels: Tensor, count: int) -> Tensor:
 
 def _by_confidence(logits: Tensor, labels: Tensor, count: int, right: bool) -> Tensor:
     refuse_misfits(logits, labels)
-    guards.refuse_below_one(count, "count")
+    checks.check_at_least_one(count, "count")
     # in 64 bits: in 32, many a confidence would round to 1
     confidences, predictions = logits.double().softmax(1).max(1)
     chosen = torch.nonzero((predictions == labels) == right).flatten()
@@ -200,7 +200,7 @@ def refuse_one_class(num_classes: int) -> None:
 def refuse_misfits(logits: Tensor, labels: Tensor) -> None:
     """Raise if logits and labels do not go together, or there are none."""
     _refuse_shapes(logits, labels)
-    guards.refuse_labels(labels, logits)
+    checks.check_labels(labels, logits)
 
 
 def refuse_names(class_names: Sequence[str], num_classes: int) -> None:

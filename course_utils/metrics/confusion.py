@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from course_utils import guards
+from course_utils._engine import checks
 from course_utils.metrics.classification import refuse_names, refuse_one_class
 
 
@@ -85,7 +85,7 @@ def most_confused(
     Taught in: lesson 04, "What is taken for what".
     """
     refuse_names(class_names, len(matrix))
-    guards.refuse_below_one(count, "count")
+    checks.check_at_least_one(count, "count")
     mistakes = matrix - matrix.diag().diag()
     order = mistakes.flatten().argsort(descending=True, stable=True)[:count]
     rows, columns = order // len(matrix), order % len(matrix)

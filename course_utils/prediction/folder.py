@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from course_utils import guards
-from course_utils.files import write_atomically
-from course_utils.images.errors import ImageError, printable
+from course_utils._engine import checks
+from course_utils._engine.files import write_atomically
+from course_utils._engine.progress import progress_bar
+from course_utils.data.images.errors import ImageError, printable
 from course_utils.prediction.predictor import Predictor, Weights, load_predictor
-from course_utils.progress import progress_bar
 
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".gif", ".webp", ".bmp"),
@@ -123,7 +123,7 @@ def predict_folder(
 
     Taught in: lesson 07, "A folder".
     """
-    guards.refuse_below_one(batch_size, "batch_size")
+    checks.check_at_least_one(batch_size, "batch_size")
     folder = Path(os.path.expanduser(folder))
     paths = list_photos(folder, recursive=recursive)
     predictor = load_predictor(model_or_checkpoint)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from course_utils import guards
-from course_utils.images.sources import Source, source_name
+from course_utils._engine import checks
+from course_utils.data.images.sources import Source, source_name
 from course_utils.prediction.predictor import Weights, load_predictor
 
 
@@ -60,7 +60,7 @@ def predict(
 
     Taught in: lesson 07, "One photo".
     """
-    guards.refuse_below_one(top_k, "top_k")
+    checks.check_at_least_one(top_k, "top_k")
     predictor = load_predictor(model_or_checkpoint)
     image = predictor.prepare(source, allow_private=allow_private)
     (probabilities,) = predictor.probabilities(image[None])

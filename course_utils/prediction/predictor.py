@@ -11,19 +11,19 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from course_utils.checkpoint import (
+from course_utils.data.images.loading import load_image
+from course_utils.data.images.sources import Source
+from course_utils.data.photos import Transform, evaluation_transform
+from course_utils.models.modes import device_of, in_mode
+from course_utils.pretrained import PRETRAINED, pretrained_path
+from course_utils.session import choose_device
+from course_utils.training.checkpoint import (
     Checkpoint,
     CheckpointError,
     build_model,
     load_checkpoint,
     load_weights,
 )
-from course_utils.data.photos import Transform, evaluation_transform
-from course_utils.images.loading import load_image
-from course_utils.images.sources import Source
-from course_utils.modes import device_of, in_mode
-from course_utils.pretrained import PRETRAINED, pretrained_path
-from course_utils.session import choose_device
 
 NEEDED = ("classes", "mean", "std", "image_size")
 # A JPEG is decoded at a part of its size only while that leaves this many times the

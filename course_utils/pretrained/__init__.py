@@ -4,9 +4,9 @@ from pathlib import Path
 
 from torch import nn
 
-from course_utils.checkpoint import load_checkpoint, load_model
 from course_utils.data.arrays import ImageSplits
 from course_utils.session import Session
+from course_utils.training.checkpoint import load_checkpoint, load_model
 
 # name: network, data it was trained on
 PRETRAINED = {

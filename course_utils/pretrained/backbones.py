@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from course_utils import models
-from course_utils.checkpoint import load_checkpoint
-from course_utils.data.download import DownloadError
-from course_utils.files import write_atomically
-from course_utils.offline import downloads_allowed
+from course_utils._engine.download import DownloadError
+from course_utils._engine.files import write_atomically
+from course_utils._engine.places import downloads_allowed
 from course_utils.pretrained import load_pretrained, pretrained_path
+from course_utils.training.checkpoint import load_checkpoint
 
 IMAGENET = tuple(name for name in models.__all__ if name.startswith("resne"))
 OWN = ("cifar10", "sketches")

@@ -1,0 +1,1 @@
+"""What surrounds the lessons: checks, planted faults, doctor, prepare, the command."""

@@ -1,0 +1,217 @@
+"""Checks of the exercises of lesson 04."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from course_classroom.checks.reporting import Wrong, exercise
+from course_classroom.checks.values import number, several
+
+
+@exercise(hint="which entry of a row counts the hits, and what does a row add up to?")
+def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
+    """Return a sentence if `answer` is the mean of the classes' accuracies."""
+    matrix = torch.tensor([[45, 5, 0], [2, 6, 2], [1, 0, 1]])
+    right = (0.9 + 0.6 + 0.5) / 3
+    found = number(answer(matrix))
+    if math.isclose(found, 52 / 62, rel_tol=1e-4):
+        raise Wrong(
+            "This is the overall accuracy: the class with most images decides. Hint: "
+            "divide each class's hits by its own images first."
+        )
+    columns = (45 / 48 + 6 / 11 + 1 / 3) / 3
+    if math.isclose(found, columns, rel_tol=1e-4):
+        raise Wrong(
+            "This is the mean precision: the columns were added up. Hint: true "
+            "classes are in rows."
+        )
+    if not math.isclose(found, right, rel_tol=1e-4):
+        raise Wrong(
+            f"For accuracies of 0.9, 0.6 and 0.5 it gives {found:.4g}. Hint: how many "
+            "classes are there to average over?"
+        )
+    empty = torch.tensor([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
+    leave_out = "0/0 is neither 0 nor 1; leave a class without images out."
+    found = number(answer(empty), leave_out)
+    if not math.isclose(found, (0.8 + 0.75) / 2, rel_tol=1e-4):
+        raise Wrong(
+            "Right while each class has images; with a class that has none it gives "
+            f"{found:.4g}. Hint: {leave_out}"
+        )
+    return "Every class counts the same, and one without an example not at all."
+
+
+@exercise(hint="sort the images by their highest probability and keep the first ones.")
+def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
+    """Return a sentence if `answer` is the accuracy on the most confident images."""
+    probabilities, labels = _misjudging(images=40)
+    confidence, predictions = probabilities.max(1)
+    hits = (predictions == labels).double()
+    by_confidence = hits[confidence.argsort(descending=True)]
+    whole = number(answer(probabilities, labels, 1.0))
+    if not math.isclose(whole, hits.mean().item(), abs_tol=1e-5):
+        raise Wrong(
+            f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
+            f"{hits.mean():.4g}. Hint: then every image is answered."
+        )
+    for coverage in (0.5, 0.25, 0.7, 0.34, 0.44):
+        kept = round(coverage * len(labels))
+        found = number(answer(probabilities, labels, coverage))
+        right = by_confidence[:kept].mean().item()
+        if math.isclose(found, right, abs_tol=1e-5):
+            continue
+        if math.isclose(found, by_confidence[-kept:].mean().item(), abs_tol=1e-5):
+            raise Wrong(
+                "These are the images of which the network is least sure. Hint: "
+                "argsort begins with the smallest."
+            )
+        if math.isclose(found, by_confidence[:kept].sum().item() / len(labels)):
+            raise Wrong(
+                "The hits are right, but they are divided by all images. Hint: by how "
+                "many answers?"
+            )
+        fewer = by_confidence[: int(coverage * len(labels))].mean().item()
+        if math.isclose(found, fewer, abs_tol=1e-5):
+            raise Wrong(
+                f"A share of {coverage} of {len(labels)} images gives an accuracy on "
+                "too few. Hint: rounded to whole images; int() cuts off."
+            )
+        above = hits[confidence >= coverage]
+        if len(above) and math.isclose(found, above.mean().item(), abs_tol=1e-5):
+            raise Wrong(
+                "Here the coverage serves as a threshold of the confidence. Hint: it "
+                "is a share of the images, whatever their confidences."
+            )
+        raise Wrong(
+            f"With a coverage of {coverage} of {len(labels)} images it gives "
+            f"{found:.4g}, not the accuracy on the {kept} surest. Hint: the "
+            "confidence is the highest probability, not that of the right class, "
+            "which nobody knows."
+        )
+    return "It answers where it is surest, and only that counts."
+
+
+@exercise(hint="one drawing of image numbers serves both models.")
+def lead_interval(
+    answer: Callable[
+        [np.ndarray, np.ndarray, np.random.Generator], tuple[float, float]
+    ],
+) -> str:
+    """Return a sentence if `answer` is a paired bootstrap interval of the lead."""
+    shuffled = np.random.default_rng(8).permutation(600)
+    first, second = np.arange(600) < 540, np.arange(600) < 504
+    second[540:558] = True  # 36 only the first gets right, 18 only the second
+    first, second = first[shuffled], second[shuffled]
+    rng = np.random.default_rng(0)
+    untouched = rng.bit_generator.state
+    ends = several(answer(first, second, rng), 2, "both ends")
+    low, high = (number(end) for end in ends)
+    if rng.bit_generator.state == untouched:
+        raise Wrong(
+            "rng was not used, so nobody can draw the same again. Hint: a bootstrap "
+            "draws images, with the generator that is handed over."
+        )
+    lead = float(first.mean() - second.mean())
+    difference = first.astype(float) - second
+    width = 2 * 1.96 * difference.std() / math.sqrt(len(first))
+    middle = (low + high) / 2
+    if abs(middle) > 1:
+        raise Wrong(
+            f"It gives {low:.4g} to {high:.4g}. Hint: fractions of the images, neither "
+            "points nor numbers of images."
+        )
+    if abs(middle + lead) < width / 8:
+        raise Wrong("This is second minus first. Hint: whose lead was asked for?")
+    if not low < high:
+        raise Wrong(
+            f"It gives {low:.4g} to {high:.4g}, which is no interval. Hint: draw with "
+            "repetition, and return the lower end first."
+        )
+    if abs(middle - lead) > width / 8:
+        raise Wrong(
+            f"The interval's middle is {middle:.4f}, the lead {lead:.4f}. Hint: the "
+            "lead is a difference of two shares of hits."
+        )
+    if (high - low) < 0.2 * width:
+        raise Wrong(
+            f"The interval is {high - low:.4f} wide, far too narrow. Hint: each draw "
+            "has as many images as there are, and the single leads are what counts."
+        )
+    two = 2 * 1.96 * math.sqrt((first.var() + second.var()) / len(first))
+    if abs(high - low - two) < 0.1 * two:
+        raise Wrong(
+            "The interval is too wide: the two models were drawn different images. "
+            "Hint: the shared luck cancels only on the same ones."
+        )
+    if abs(high - low - width) > 0.12 * width:
+        raise Wrong(
+            f"The interval is {high - low:.4f} wide, expected about {width:.3f}. Hint: "
+            "the middle 95 % leave out 2.5 % at each end."
+        )
+    return "Paired, in fractions, with the right width."
+
+
+@exercise(hint="sort by confidence, then tensor_split; the rest is the ECE's formula.")
+def equal_size_calibration_error(
+    answer: Callable[[Tensor, Tensor, int], float],
+) -> str:
+    """Return a sentence if `answer` takes bins of equally many images."""
+    probabilities, labels = _misjudging(images=60)
+    confidence, predictions = probabilities.max(1)
+    excess = confidence - (predictions == labels).double()
+    in_order = excess[confidence.argsort()]
+    one = number(answer(probabilities, labels, 1))
+    if not math.isclose(one, abs(excess.mean().item()), abs_tol=1e-5):
+        raise Wrong(
+            f"With one bin it gives {one:.4f}, not |mean confidence - accuracy|, which "
+            f"is {abs(excess.mean().item()):.4f}. Hint: the confidence is the highest "
+            "probability."
+        )
+    found = number(answer(probabilities, labels, 6))
+    if math.isclose(found, _equal_width(confidence, excess, 6), abs_tol=1e-5):
+        raise Wrong(
+            "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
+            "images, not the range from 0 to 1."
+        )
+    if math.isclose(found, abs(excess.mean().item()), abs_tol=1e-5):
+        raise Wrong(
+            "The gaps cancel one another. Hint: absolute value first, then the mean."
+        )
+    if math.isclose(found, _over_groups(excess, 6), abs_tol=1e-5):
+        raise Wrong("The images were cut as they came. Hint: sort by confidence first.")
+    if not math.isclose(found, _over_groups(in_order, 6), abs_tol=1e-5):
+        raise Wrong(
+            f"With 6 bins of 10 images it gives {found:.4f}. Hint: for each bin, the "
+            "mean confidence against the share of hits."
+        )
+    uneven = number(answer(probabilities, labels, 7))
+    if not math.isclose(uneven, _over_groups(in_order, 7), abs_tol=1e-5):
+        raise Wrong(
+            "Right where the images divide evenly; with 60 images in 7 bins it gives "
+            f"{uneven:.4f}. Hint: no image is left out, and a larger bin weighs more."
+        )
+    return "Equally many images in every bin, and all of them counted."
+
+
+def _misjudging(images: int) -> tuple[Tensor, Tensor]:
+    """Return probabilities (images, 4) and labels: too sure at the top only."""
+    generator = torch.Generator().manual_seed(11)
+    logits = 2 * torch.randn(images, 4, dtype=torch.float64, generator=generator)
+    confidence, predictions = logits.softmax(1).max(1)
+    drawn = torch.rand(images, generator=generator)
+    right = drawn < torch.where(confidence > confidence.median(), 0.6, 0.85)
+    return logits.softmax(1), torch.where(right, predictions, (predictions + 1) % 4)
+
+
+def _over_groups(excess: Tensor, num_bins: int) -> float:
+    groups = excess.tensor_split(num_bins)
+    return sum(abs(g.sum().item()) for g in groups) / len(excess)
+
+
+def _equal_width(confidence: Tensor, excess: Tensor, num_bins: int) -> float:
+    bins = (confidence * num_bins).ceil().long() - 1
+    sums = torch.zeros(num_bins, dtype=excess.dtype).index_add(0, bins, excess)
+    return sums.abs().sum().item() / len(excess)

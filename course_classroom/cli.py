@@ -1,0 +1,167 @@
+"""The command line: `course doctor`, `prepare` and `predict`."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_classroom.catalogue import CATALOGUE
+
+ENDINGS = (
+    "Exit status: 0 done; 1 failed, or, from doctor, something prevents the lessons "
+    "from running; 2 misused; 130 interrupted."
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Return the exit status: 0 done, 1 failed, 2 misused, 130 interrupted.
+
+    Args:
+        argv: Arguments after the program's name; None for the process's own.
+    """
+    parser = argparse.ArgumentParser(prog="course", epilog=ENDINGS)
+    parser.add_argument("--version", action=_Version, help="name the course's version")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for add in (_add_doctor, _add_prepare, _add_predict):
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print(f"\nStopped; {arguments.stopped}.", file=sys.stderr)
+        return 130
+
+
+class _Version(argparse.Action):
+    """Prints the version when it is asked for: finding it out takes a moment."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from course_utils.data.manifest import course_version
+
+        print(f"resnet-course {course_version()}")
+        parser.exit()
+
+
+def _add_doctor(commands: argparse._SubParsersAction) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what would keep the lessons from running, and what mends it",
+        description="Look at Python, PyTorch, packages, memory, disk, data and "
+        "network, one line each: ok, note (lessons run all the same) or problem. "
+        "Downloads nothing.",
+        epilog="Exit status: 0 if nothing prevents the lessons from running, else 1.",
+    )
+    doctor.set_defaults(run=_doctor, stopped="nothing was changed")
+
+
+def _add_prepare(commands: argparse._SubParsersAction) -> None:
+    prepare = commands.add_parser(
+        "prepare",
+        help="fetch data sets before a lesson needs them",
+        description="Fetch, verify and unpack data sets: "
+        + ", ".join(f"{name} ({one.size_mib} MiB)" for name, one in CATALOGUE.items())
+        + ". What is there is verified, and what broke off continues.",
+    )
+    prepare.add_argument("--all", action="store_true", help="all sets")
+    prepare.add_argument(
+        "words",
+        nargs="*",
+        metavar="SET … DIR",
+        help="the sets, then their folder (default: where lessons look)",
+    )
+    prepare.set_defaults(
+        run=_prepare,
+        error=prepare.error,
+        stopped="the same command continues with what has arrived",
+    )
+
+
+def _add_predict(commands: argparse._SubParsersAction) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="name what is on photos",
+        description="Print the most probable classes of photos, each from a file, from "
+        "the web (http, https) or in a folder.",
+    )
+    predict.add_argument("sources", nargs="+", metavar="IMAGE_OR_URL_OR_FOLDER")
+    predict.add_argument(
+        "--checkpoint",
+        metavar="PATH_OR_NAME",
+        help="the network: a file that train() wrote, or the name of one that ships "
+        "(default: your own of lesson 06, else one that ships)",
+    )
+    predict.add_argument(
+        "--top-k",
+        type=int,
+        default=5,
+        metavar="N",
+        help="classes to print for one photo (default: 5)",
+    )
+    predict.add_argument(
+        "--csv", metavar="FILE", help="write the best class of every photo to a table"
+    )
+    predict.add_argument(
+        "--allow-private",
+        action="store_true",
+        help="also fetch photos from this machine and its own network",
+    )
+    predict.set_defaults(
+        run=_predict, error=predict.error, stopped="nothing was written"
+    )
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    if arguments.top_k < 1:
+        arguments.error(f"--top-k is {arguments.top_k}; give at least 1")
+    from course_classroom.predict import predict_all
+    from course_utils.training.checkpoint import CheckpointError  # torch: seconds
+
+    try:
+        all_read = predict_all(
+            arguments.sources,
+            checkpoint=arguments.checkpoint,
+            top_k=arguments.top_k,
+            csv_path=arguments.csv,
+            allow_private=arguments.allow_private,
+        )
+    except (CheckpointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0 if all_read else 1
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from course_classroom.doctor.report import doctor
+
+    return doctor()
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    *names, folder = arguments.words or [None]
+    if folder in CATALOGUE:
+        names, folder = [*names, folder], None
+    for name in names:
+        if name not in CATALOGUE:
+            arguments.error(
+                f"{name!r} is not a set; the sets are: {', '.join(CATALOGUE)}"
+            )
+    if folder and not Path(folder).exists():
+        for meant in difflib.get_close_matches(folder, CATALOGUE):
+            arguments.error(f"no set and no folder is called {folder!r}: {meant!r}?")
+    from course_classroom.prepare import prepare, sizes  # httpx and others
+
+    if bool(names) == arguments.all:
+        arguments.error(
+            f"name sets, or --all for all of them, then, if you like, a folder; there "
+            f"are {sizes(list(CATALOGUE))}. For example: prepare cifar10 "
+            f"{folder or 'flowers'}, or prepare --all {folder or 'DIR'}"
+        )
+    try:
+        return prepare(names or list(CATALOGUE), folder)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1

@@ -1,0 +1,76 @@
+"""Fetches and verifies data sets, and writes down what lies in their folder."""
+
+import contextlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from course_classroom.catalogue import CATALOGUE
+from course_utils._engine.download import DownloadError, forget_failures
+from course_utils._engine.places import find_data_dir, project_root
+from course_utils.data.manifest import MANIFEST, difference, record
+
+
+def sizes(names: Sequence[str]) -> str:
+    """Return the sets with their sizes, for messages."""
+    return ", ".join(f"{name} ({CATALOGUE[name].size_mib} MiB)" for name in names)
+
+
+def prepare(names: Sequence[str], folder: str | None) -> int:
+    """Fetch what is missing, verify what is there; return 0 if all sets are whole.
+
+    A set that fails does not keep the others from being tried.
+
+    Args:
+        names: Keys of `CATALOGUE`.
+        folder: Where they shall lie; None for where lessons look.
+
+    Raises:
+        OSError: If COURSE_DATA names a folder that does not exist, or `folder` is a
+            file.
+    """
+    lessons_look_in = None if folder else find_data_dir()
+    target = Path(folder).expanduser() if folder else lessons_look_in
+    target = (target or project_root() / "data").resolve()
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file; name a folder for the data.")
+    forget_failures()
+    if len(names) > 1:
+        total = sum(CATALOGUE[name].size_mib for name in names)
+        print(f"Into {target}: {sizes(names)}; {total} MiB in all, less what is there")
+    use = (
+        "lessons find it there"
+        if lessons_look_in
+        else f"use it with COURSE_DATA={target}"
+    )
+    failed = []
+    for name in names:
+        try:
+            filled = _make_whole(name, target)
+        except (DownloadError, OSError, ImportError) as error:
+            print(error, file=sys.stderr)
+            failed.append(name)
+        else:
+            print(f"{name} is ready in {filled}; {use}", flush=True)
+    if failed and len(names) > 1:
+        rest = f"not ready: {', '.join(failed)} (see above)"
+        print(f"{rest}; the same command tries again.", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _make_whole(name: str, target: Path) -> Path:
+    """Return where a set lies whole in `target`, and write it down there."""
+    filled = pkgutil.resolve_name(CATALOGUE[name].prepare)(target)
+    with contextlib.suppress(ValueError):  # a damaged manifest is written anew
+        if text := difference(target, name):
+            raise DownloadError(f"{text} after deleting {filled}")
+    try:
+        record(target, name)
+    except OSError as error:
+        print(
+            f"{target / MANIFEST} cannot be written ({error.strerror}), so doctor will "
+            f"not know what {name} should hold.",
+            file=sys.stderr,
+        )
+    return filled

@@ -1,0 +1,1 @@
+"""The cellar: folders, files, downloads and progress bars. No lesson imports it."""
