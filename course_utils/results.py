@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,19 +102,71 @@ def results_table(
     return markdown_table(heads, rows)
 
 
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table with these headings and rows of text."""
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table with these headings; every cell as `str` writes it."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def show_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Show a table below the cell of a notebook.
+
+    Args:
+        heads: The columns' headings.
+        rows: For each row one cell a column: text, or what `str` makes text of.
+
+    Taught in: lesson 03, "Results".
+    """
+    from IPython.display import Markdown, display
+
+    display(Markdown(markdown_table(heads, rows)))
+
+
+def pivot(
+    runs: Sequence[Result],
+    *,
+    rows: str,
+    columns: str,
+    value: str,
+    form: str = ".1%",
+) -> tuple[list[str], list[list[str]]]:
+    """Return the headings and rows of a table of runs: ``show_table(*pivot(...))``.
+
+    Args:
+        runs: As `load_results` returns them.
+        rows: The key whose values name the rows, for example ``"way"``.
+        columns: The key whose values name the columns. Rows and columns stand in the
+            order in which the runs name them.
+        value: The key of the numbers, for example ``"test_accuracy"``.
+        form: How each number is written.
+
+    Returns:
+        In each cell the mean of its runs, with their range where there are several;
+        "not measured" where there is none.
+
+    Taught in: lesson 06, "Four ways".
+    """
+    cells: dict[tuple, list[float]] = {}
+    for run in runs:
+        cells.setdefault((run[rows], run[columns]), []).append(run[value])
+    names = dict.fromkeys(run[rows] for run in runs)  # each once, in order
+    heads = dict.fromkeys(run[columns] for run in runs)
+    table = [
+        [str(name), *(mean_and_range(cells.get((name, h), []), form) for h in heads)]
+        for name in names
+    ]
+    return [rows, *map(str, heads)], table
 
 
 def mean_and_range(values: Sequence[float], form: str) -> str:
     """Return the mean of `values` as text, and their range where there are several.
 
     Args:
-        values: At least one number.
+        values: Numbers; without one, the text is "not measured".
         form: How each is written, for example ``".1%"``.
     """
+    if not values:
+        return "not measured"
     mean = format(sum(values) / len(values), form)
     if len(values) == 1:
         return mean

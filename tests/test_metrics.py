@@ -13,6 +13,7 @@ from torch import nn
 from course_utils.metrics import (
     accuracy,
     collect_logits,
+    compare,
     confusion_matrix,
     format_per_class,
     images_to_tell_apart,
@@ -271,6 +272,49 @@ def test_mcnemar_equals_the_binomial_test(b, c):
     expected = binomtest(b, b + c).pvalue if b + c else 1.0
     assert mcnemar(labels, first, second) == (b, c, pytest.approx(expected))
     assert mcnemar(labels, second, first)[:2] == (c, b)
+
+
+@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (3, 12), (700, 600)])
+def test_compare_tests_by_the_binomial_distribution(b, c):
+    first = torch.tensor([1] * b + [0] * c + [1] * 20 + [2] * 10)
+    second = torch.tensor([0] * b + [1] * c + [1] * 20 + [0] * 10)
+    labels = torch.ones_like(first)
+    expected = binomtest(b, b + c).pvalue if b + c else 1.0
+    found = compare(labels, first, second)
+    assert (found.first_only, found.second_only) == (b, c)
+    assert found.p_value == pytest.approx(expected)
+    assert found.lead == pytest.approx((b - c) / (b + c + 30))
+    assert found.low < found.lead < found.high or b == c
+    other = compare(labels, second, first)
+    assert other[1:3] == pytest.approx((-found.high, -found.low))
+    assert compare(labels, first, second, 3).p_value == min(1, 3 * found.p_value)
+
+
+def test_the_interval_of_a_comparison_by_hand():
+    # 10 images, of which 4 only the first gets right and 1 only the second. With half
+    # an image more a cell: 4.5 and 1.5 of 12, so a difference of 3/12 = 0.25 with
+    # standard deviation sqrt(6 - 3**2 / 12) / 12 = 0.1909; 1.96 of them are 0.3743
+    labels = [1] * 10
+    first, second = [1] * 9 + [0], [0] * 4 + [1] * 6
+    found = compare(labels, first, second)
+    assert found[:4] == pytest.approx((0.3, -0.1243, 0.6243, 0.375), abs=1e-4)
+    assert (
+        str(found) == "+30.0 points (95 % interval -12.4 to +62.4), p = 0.38"
+    )  # 12 of 32 ways to toss five coins are at least as uneven as 4 and 1
+    # 2.3940 standard deviations hold all but 0.05 / 3 of a normal distribution
+    low, high = compare(labels, first, second, comparisons=3)[1:3]
+    assert (low, high) == pytest.approx((0.25 - 0.4571, 0.25 + 0.4571), abs=1e-4)
+    text = str(compare(labels, first, second, comparisons=3))
+    assert text.endswith("p = 1, for 3 comparisons together")
+
+
+def test_the_interval_of_a_comparison_covers_what_it_says():
+    rng = np.random.default_rng(0)
+    p = np.array([0.5, 0.15, 0.10, 0.25])  # both right, only one, only the other, none
+    kinds = rng.choice(4, (1000, 60), p=p)
+    found = [compare(np.ones(60), k < 2, (k == 0) | (k == 2)) for k in kinds]
+    covered = np.mean([one.low <= 0.05 <= one.high for one in found])
+    assert 0.93 < covered < 0.98
 
 
 def test_mcnemar_refuses_predictions_for_other_images():

@@ -6,6 +6,7 @@ import pytest
 from course_utils.plotting import (
     course_style,
     plot_history,
+    plot_lines,
     plot_seeds,
     show_images,
 )
@@ -88,3 +89,19 @@ def test_seeds_are_drawn_as_their_mean_and_range():
 def test_curves_that_do_not_go_together_are_refused(runs):
     with pytest.raises(ValueError, match="'mine' have lengths"):
         plot_seeds({"mine": runs})
+
+
+def test_plot_lines_draws_each_line_and_names_the_axes():
+    lines = {"plain": ([20, 56], [0.6, 0.5]), "residual": ([20, 110], [0.6, 0.7])}
+    ax = plot_lines(lines, xlabel="layers", ylabel="accuracy", percent=True)
+    assert [line.get_label() for line in ax.lines] == ["plain", "residual"]
+    assert ax.lines[1].get_xydata().tolist() == [[20, 0.6], [110, 0.7]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("layers", "accuracy")
+    assert ax.yaxis.get_major_formatter()(0.6).startswith("60")
+    assert len(ax.get_legend().get_texts()) == 2
+    assert plot_lines({"": ([1, 2], [3, 4])}, ax) is ax
+    assert len(ax.lines) == 3
+
+
+def test_one_line_without_a_name_needs_no_legend():
+    assert plot_lines({"": ([1, 2], [3, 4])}).get_legend() is None

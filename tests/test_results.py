@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from course_utils.results import load_results, results_table, save_result
+from course_utils.results import (
+    load_results,
+    pivot,
+    results_table,
+    save_result,
+    show_table,
+)
 
 CPU = torch.device("cpu")
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
@@ -66,6 +72,28 @@ def test_the_table_gathers_seeds_and_admits_what_is_missing():
         ["full", "photos", "one GPU", "0", "not measured", "not measured"],
         ["quick, your run", "photos", "2-core CPU", "1", "1.0", "50.0%"],
     ]
+
+
+def test_pivot_gathers_runs_in_cells_and_admits_what_is_missing():
+    runs = [
+        {"way": "frozen", "images": 30, "score": 0.25},
+        {"way": "scratch", "images": 10, "score": 0.5},
+        {"way": "frozen", "images": 30, "score": 0.75},
+    ]
+    heads, rows = pivot(runs, rows="way", columns="images", value="score", form=".2f")
+    assert heads == ["way", "30", "10"]
+    assert rows == [
+        ["frozen", "0.50 (0.25 to 0.75)", "not measured"],
+        ["scratch", "not measured", "0.50"],
+    ]
+
+
+def test_show_table_shows_any_cells(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    show_table(["a", "b"], ([number, None] for number in (1, 2)))
+    text = shown[0].data
+    assert text == "| a | b |\n| --- | --- |\n| 1 | None |\n| 2 | None |"
 
 
 def test_the_tool_records_the_lesson_itself(tmp_path, monkeypatch):

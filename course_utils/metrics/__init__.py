@@ -25,13 +25,16 @@ from course_utils.metrics.confusion import (
     precision_recall_f1,
 )
 from course_utils.metrics.intervals import (
+    Comparison,
     McNemar,
+    compare,
     images_to_tell_apart,
     mcnemar,
     wilson_interval,
 )
 
 __all__ = [
+    "Comparison",
     "Confusion",
     "McNemar",
     "PerClass",
@@ -39,6 +42,7 @@ __all__ = [
     "Reliability",
     "accuracy",
     "collect_logits",
+    "compare",
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",

@@ -55,7 +55,7 @@ def images_to_tell_apart(
     """Return how many images each of two accuracies needs, so that a test sees the gap.
 
     For two groups of different images, for example two classes. Two models on the same
-    images need fewer: see `mcnemar`.
+    images need fewer: see `compare`.
 
     Args:
         p: One true accuracy, a fraction.
@@ -129,6 +129,91 @@ def mcnemar(labels: Tensor, first: Tensor, second: Tensor) -> McNemar:
     tosses, fewer = only_first + only_second, min(only_first, only_second)
     tail = sum(comb(tosses, heads) for heads in range(fewer + 1))  # of 2**tosses
     return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**tosses))
+
+
+class Comparison(NamedTuple):
+    """Two models on the same images: how far the first leads, and how sure that is.
+
+    Attributes:
+        lead: Accuracy of the first minus that of the second.
+        low: Lower end of the lead's interval.
+        high: Upper end.
+        p_value: How often models that are equally good would differ at least as much.
+        first_only: Images that only the first model gets right.
+        second_only: Images that only the second does.
+        comparisons: How many comparisons the interval and the p-value allow for.
+    """
+
+    lead: float
+    low: float
+    high: float
+    p_value: float
+    first_only: int
+    second_only: int
+    comparisons: int
+
+    def __str__(self) -> str:
+        """Return lead, interval and p-value in one line, without a verdict."""
+        lead, low, high = (f"{100 * part:+.1f}" for part in self[:3])
+        text = f"{lead} points (95 % interval {low} to {high}), p = {self.p_value:.2g}"
+        if self.comparisons > 1:
+            text += f", for {self.comparisons} comparisons together"
+        return text
+
+
+def compare(
+    labels: ArrayLike, first: ArrayLike, second: ArrayLike, comparisons: int = 1
+) -> Comparison:
+    """Return how far one model leads another, judged on the same images.
+
+    Images that both get right, or both wrong, say nothing about the difference. If the
+    models were equally good, each of the others would be a fair coin's toss.
+
+    Args:
+        labels: int64 (N,).
+        first: Predictions of one model, int64 (N,).
+        second: Predictions of the other, int64 (N,).
+        comparisons: How many such comparisons are made together, for example 6 for the
+            pairs of four models. Each is then held to a stricter bar (Bonferroni): the
+            interval has confidence 1 - 0.05 / comparisons, and the p-value (exact,
+            two-sided) is multiplied by their number, 1 at most.
+
+    Raises:
+        ValueError: If the three do not have one shape (N,), or there is no image.
+
+    Source: McNemar 1947, "Note on the sampling error of the difference between
+        correlated proportions or percentages", Psychometrika 12, 153-157, for the
+        test, here with the binomial distribution in place of its approximation; Agresti
+        and Min 2005, "Simple improved confidence intervals for comparing matched
+        proportions", Statistics in Medicine 24, 729-740, for the interval.
+    Taught in: lesson 04, "Two models on the same images".
+    """
+    from scipy.stats import binomtest  # takes a second to load
+
+    labels, first, second = map(np.asarray, (labels, first, second))
+    shapes = [values.shape for values in (labels, first, second)]
+    if len(set(shapes)) > 1 or labels.ndim != 1 or not len(labels):
+        raise ValueError(
+            f"labels and the two models' predictions have shapes {shapes}; expected "
+            "(N,) three times, for the same images, at least one."
+        )
+    first_only = int(((first == labels) & (second != labels)).sum())
+    second_only = int(((first != labels) & (second == labels)).sum())
+    lead, differ = first_only - second_only, first_only + second_only
+    p_value = binomtest(first_only, differ).pvalue if differ else 1.0
+    # half an image more in each of the four cells: both right, one, the other, neither
+    images = len(labels) + 2
+    half = _quantile(1 - 0.05 / comparisons) * np.sqrt(differ + 1 - lead**2 / images)
+    low, high = np.clip([lead - half, lead + half] / np.float64(images), -1, 1).tolist()
+    return Comparison(
+        lead / len(labels),
+        low,
+        high,
+        min(1.0, comparisons * float(p_value)),
+        first_only,
+        second_only,
+        comparisons,
+    )
 
 
 def _quantile(confidence: float) -> float:

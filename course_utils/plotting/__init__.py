@@ -3,6 +3,7 @@
 from course_utils.plotting.curves import (
     course_style,
     plot_history,
+    plot_lines,
     plot_seeds,
     show_images,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "plot_deletion",
     "plot_embedding",
     "plot_history",
+    "plot_lines",
     "plot_loss_slice",
     "plot_loss_surface",
     "plot_per_class",

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
 
 class EpochLists(Protocol):
@@ -73,6 +74,37 @@ def plot_history(
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes[0].legend()
     return axes
+
+
+def plot_lines(
+    lines: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    ax: Axes | None = None,
+    *,
+    xlabel: str = "",
+    ylabel: str = "",
+    percent: bool = False,
+) -> Axes:
+    """Return axes with one line a name, a dot at each value.
+
+    Args:
+        lines: For each name (which goes into the legend) the values of x and of y.
+        ax: Axes to draw on; default a new figure's.
+        xlabel: What x is, with its unit.
+        ylabel: What y is, with its unit.
+        percent: Whether y holds fractions, to be written in per cent.
+
+    Taught in: lesson 03, "Results".
+    """
+    if ax is None:
+        _, ax = plt.subplots()
+    for name, (x, y) in lines.items():
+        ax.plot(x, y, marker=".", label=name)
+    if percent:
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    if any(lines):
+        ax.legend()
+    return ax
 
 
 def plot_seeds(
