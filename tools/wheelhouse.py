@@ -5,29 +5,19 @@ TORCH_INDEX=ADDRESS python tools/wheelhouse.py DIR …      takes PyTorch from t
 
 Each system gets a folder of its own, such as DIR/linux-x86_64-py3.11/. There,
 `make course WHEELS=DIR` installs with the same version of Python, and asks no network.
+Broken off, the same command goes on: pip downloads what is missing or was cut short.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from make_venv import (
-    WHEEL_LIST,
-    follow_pip_settings,
-    own_system,
-    wheels_folder_name,
-)
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from make_venv import PYTHON, ROOT, SYSTEM, WHEELS_HERE, follow_pip_settings
 
-ROOT = Path(__file__).resolve().parent.parent
-PYTHON = "{}.{}".format(*sys.version_info[:2])
 # What installs the others, and what builds the course itself.
 INSTALLERS = "pip\nsetuptools\nuv\n"
 # Each system's machine, its name for uv, and the tags that pip shall accept.
@@ -44,24 +34,17 @@ SYSTEMS = {
 OLDEST_MACOS = "14.0"  # the oldest that PyTorch has packages for
 
 
-class WheelhouseError(RuntimeError):
-    """The packages could not be had; the text says which."""
-
-
-def resolve(system: str | None, torch_index: str) -> list[str]:
-    """Return the packages, each with its version, that a system needs.
+def resolve(system: str, torch_index: str) -> list[str]:
+    """Return the packages, each with its version, that a system needs; [] if uv fails.
 
     Args:
-        system: A key of `SYSTEMS`, or None for this very machine.
+        system: A key of `SYSTEMS`.
         torch_index: Address of an index to prefer, or "".
-
-    Raises:
-        WheelhouseError: If they do not fit together, or one has no wheel there.
     """
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "-"]
     command += ["--all-extras", "-c", "constraints.txt", "--only-binary", ":all:"]
     command += ["--python-version", PYTHON, "--no-header", "--no-annotate", "--quiet"]
-    if system:
+    if system != SYSTEM:
         command += ["--python-platform", SYSTEMS[system][1]]
     if torch_index:  # that index holds other versions of what PyTorch needs, too
         command += ["--index", torch_index, "--index-strategy", "unsafe-best-match"]
@@ -69,101 +52,52 @@ def resolve(system: str | None, torch_index: str) -> list[str]:
         command,
         cwd=ROOT,
         input=INSTALLERS,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         env={"MACOSX_DEPLOYMENT_TARGET": OLDEST_MACOS} | os.environ,
     )
-    if done.returncode:
-        raise WheelhouseError(done.stderr.strip())
-    lines = (line.split(";")[0].strip() for line in done.stdout.splitlines())
-    return [line for line in lines if line and not line.startswith(("#", "-"))]
+    lines = [line.split(";")[0].strip() for line in done.stdout.splitlines()]
+    return [line for line in lines if "==" in line] if done.returncode == 0 else []
 
 
-def wheel_of(pin: str, folder: Path) -> Path | None:
-    """Return the whole wheel in `folder` that `pin` asks for, if there is one."""
-    wanted = Requirement(pin)
-    for wheel in folder.glob("*.whl"):
-        name, version, _, _ = parse_wheel_filename(wheel.name)
-        if name == canonicalize_name(wanted.name) and version in wanted.specifier:
-            return wheel if zipfile.is_zipfile(wheel) else None
-    return None
+def fetch(system: str, target: Path, torch_index: str) -> bool:
+    """Fill a system's folder in `target`; return whether all packages are there."""
+    machine, _, tags = SYSTEMS[system]
+    here = system == SYSTEM
+    folder = target / (WHEELS_HERE if here else f"{system}-{machine}-py{PYTHON}")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
+    command += ["--only-binary=:all:", "--dest", str(folder), "--progress-bar", "off"]
+    command += ["--disable-pip-version-check"]
+    if not here:
+        command += [f"--platform={tag}" for tag in tags]
+        command += ["--python-version", PYTHON, "--implementation", "cp"]
+    if torch_index:
+        command += ["--extra-index-url", torch_index]
+    packages = resolve(system, torch_index)
+    print(f"Downloading {len(packages)} packages into {folder} …", flush=True)
+    if not packages or subprocess.call([*command, *packages]) != 0:
+        return False
+    size_mib = sum(wheel.stat().st_size for wheel in folder.glob("*.whl")) / 2**20
+    print(f"{folder} holds all {len(packages)} packages, {size_mib:.0f} MiB")
+    return True
 
 
-def fetch(
-    pins: Sequence[str], folder: Path, system: str | None, torch_index: str
-) -> list[Path]:
-    """Return the wheels of `pins` in `folder`, downloaded where they are missing.
-
-    Raises:
-        WheelhouseError: If one could not be had.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for wheel in folder.glob("*.whl"):
-        if not zipfile.is_zipfile(wheel):  # cut short by an interruption
-            wheel.unlink()
-    missing = [pin for pin in pins if not wheel_of(pin, folder)]
-    if missing:
-        command = [sys.executable, "-m", "pip", "download", *missing, "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", str(folder), "--quiet"]
-        command += ["--disable-pip-version-check", "--progress-bar", "off"]
-        if system:
-            command += [f"--platform={tag}" for tag in SYSTEMS[system][2]]
-            command += ["--python-version", PYTHON, "--implementation", "cp"]
-        if torch_index:
-            command += ["--extra-index-url", torch_index]
-        print(f"Downloading {len(missing)} packages into {folder} …", flush=True)
-        if subprocess.call(command) != 0:
-            raise WheelhouseError("The packages could not be downloaded (see above).")
-    found = {pin: wheel_of(pin, folder) for pin in pins}
-    lost = [pin for pin, wheel in found.items() if not wheel]
-    if lost:
-        raise WheelhouseError(f"There is no wheel of {', '.join(lost)}.")
-    return [wheel for wheel in found.values() if wheel]
-
-
-def make_wheelhouse(target: Path, systems: Sequence[str], torch_index: str) -> bool:
-    """Fill one folder a system in `target`; return whether all of them are whole."""
-    all_made = True
-    for name in systems:
-        system = None if name == own_system() else name
-        machine = SYSTEMS[name][0] if system else None
-        folder = target / wheels_folder_name(name, machine)
-        try:
-            wheels = fetch(resolve(system, torch_index), folder, system, torch_index)
-        except WheelhouseError as error:
-            print(f"{error}\nNo wheelhouse for {name}; see above.", file=sys.stderr)
-            all_made = False
-            continue
-        names = "".join(f"{wheel.name}\n" for wheel in sorted(wheels))
-        (folder / WHEEL_LIST).write_text(names, encoding="utf-8")
-        shutil.copyfile(ROOT / "constraints.txt", folder / "constraints.txt")
-        size_mib = sum(wheel.stat().st_size for wheel in wheels) / 2**20
-        print(f"{folder} holds all {len(wheels)} packages, {size_mib:.0f} MiB")
-    return all_made
-
-
-def main(words: Sequence[str]) -> int:
-    """Return the exit status: 0 done, 1 failed, 2 misused, 130 interrupted."""
+def main(words: Sequence[str]) -> None:
+    """Fill the folders asked for; exit with a sentence where that fails."""
     folder, *systems = words or [""]
-    unknown = [name for name in systems if name not in SYSTEMS]
-    if not folder or unknown:
-        print(__doc__, file=sys.stderr)
-        return 2
+    if not folder or not set(systems) <= set(SYSTEMS):
+        sys.exit(__doc__)
+    target = Path(folder).expanduser().resolve()
+    follow_pip_settings(sys.executable)  # uv by itself would not
     torch_index = os.environ.get("TORCH_INDEX", "")
-    follow_pip_settings(Path(sys.executable))  # uv by itself would not
     try:
-        target = Path(folder).expanduser().resolve()
-        made = make_wheelhouse(target, systems or [own_system()], torch_index)
-    except OSError as error:
-        print(f"{folder} cannot be written ({error.strerror}).", file=sys.stderr)
-        return 1
+        made = [fetch(name, target, torch_index) for name in systems or [SYSTEM]]
     except KeyboardInterrupt:
-        print("\nStopped; the same command continues.", file=sys.stderr)
-        return 130
-    if made:
-        print(f"Install from it without a network: make course WHEELS={target}")
-    return 0 if made else 1
+        sys.exit("\nStopped; the same command continues.")
+    if not all(made):
+        sys.exit("Not every package could be had; see above.")
+    print(f"Install from it without a network: make course WHEELS={target}")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])
