@@ -12,9 +12,8 @@ from course_utils.plotting.explain import (
     plot_deletion,
     plot_embedding,
     plot_loss_slice,
-    plot_loss_surface,
 )
-from course_utils.plotting.images import (
+from course_utils.plotting.pictures import (
     RIGHT,
     WRONG,
     overlay_heatmap,
@@ -50,8 +49,6 @@ def test_predictions_are_titled_marked_and_counted():
     [
         ({"rows": 8}, "grid of 8 × 2 needs 16 images, but there are 6; choose rows"),
         ({"rows": 0}, "grid of 0 × 2 needs 0 images"),
-        ({"true": [0]}, "Got 6 images, 6 predicted and 1 true classes"),
-        ({"predicted": [3] * 6}, "Classes go from 0 to 3, but there are 3 names"),
     ],
 )
 def test_predictions_that_do_not_fit_are_refused(change, sentence):
@@ -70,8 +67,6 @@ def test_each_filter_has_its_own_range():
     position = np.unravel_index(weights[1].argmax(), weights[1].shape)
     assert shown[1].transpose(2, 0, 1)[position] == 1
     assert "own range" in axes[0, 0].figure.get_suptitle()
-    with pytest.raises(ValueError, match=r"shape \(3, 1, 5, 5\); expected the first"):
-        show_filters(weights[:, :1])
 
 
 def test_feature_maps_stand_in_rows():
@@ -81,9 +76,6 @@ def test_feature_maps_stand_in_rows():
     assert [len(axis.images) for axis in axes[0]] == [1, 1, 0]  # two channels only
     assert np.array_equal(axes[1, 2].images[0].get_array(), maps["layer1"][2])
     assert axes[1, 0].get_ylabel() == "layer1\n9 maps, 4×4"
-    for wrong in ({}, {"conv1": np.zeros((1, 2, 8, 8))}):
-        with pytest.raises(ValueError, match="those of a single image"):
-            show_feature_maps(wrong)
 
 
 def test_receptive_fields_are_squares_and_stay_in_view():
@@ -93,8 +85,6 @@ def test_receptive_fields_are_squares_and_stay_in_view():
     assert layer.get_label() == "layer1: 13 px"
     assert ax.get_xlim()[0] <= -2.5
     assert ax.get_xlim()[1] >= 10.5
-    with pytest.raises(ValueError, match="no receptive field"):
-        show_receptive_fields(IMAGES[0], {})
 
 
 def test_a_heatmap_is_stretched_over_the_image():
@@ -115,15 +105,6 @@ def test_a_heatmap_is_stretched_over_the_image():
     assert dark.images[1].get_clim() == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("image", "heatmap"),
-    [(IMAGES, np.zeros((2, 2))), (IMAGES[0], IMAGES[0]), (IMAGES[0], -np.ones((2, 2)))],
-)
-def test_a_heatmap_that_does_not_fit_is_refused(image, heatmap):
-    with pytest.raises(ValueError, match="one image and its own map"):
-        overlay_heatmap(image, heatmap)
-
-
 def test_branch_ratios_have_a_bar_a_block_and_a_colour_a_stage():
     course_style()
     ax = plot_branch_ratios({"layer1.0": 0.5, "layer1.1": 0.2, "layer2.0": 1.5})
@@ -135,8 +116,6 @@ def test_branch_ratios_have_a_bar_a_block_and_a_colour_a_stage():
     many = plot_branch_ratios({f"layer1.{n}": 1.0 for n in range(54)})
     assert len(many.patches) == 54
     assert len(many.get_xticklabels()) == 27
-    with pytest.raises(ValueError, match="There is no block to draw"):
-        plot_branch_ratios({})
 
 
 def test_deletion_is_drawn_side_by_side_on_one_scale():
@@ -155,8 +134,6 @@ def test_deletion_is_drawn_side_by_side_on_one_scale():
     assert "×" not in left.get_xlabel()
     assert left.lines[0].get_ydata()[0] == 0.91
     assert left.get_title(loc="left") == "residual: 91.0% with all blocks"
-    with pytest.raises(ValueError, match=r"baselines of \[\]; give both"):
-        plot_deletion({"residual": residual}, {})
 
 
 def test_an_embedding_is_told_apart_by_colour_and_marker():
@@ -167,20 +144,8 @@ def test_an_embedding_is_told_apart_by_colour_and_marker():
     assert len(looks) == 28
     assert np.array_equal(ax.lines[3].get_xydata(), points[[3, 31]])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == names
-
-
-@pytest.mark.parametrize(
-    ("points", "labels", "names", "sentence"),
-    [
-        (np.zeros((2, 3)), [0, 1], NAMES, r"shape \(2, 3\) for 2 labels; expected"),
-        (np.zeros((2, 2)), [0], NAMES, "for 1 labels"),
-        (np.zeros((2, 2)), [0, 3], NAMES, "Classes go from 0 to 3"),
-        (np.zeros((1, 2)), [0], ["x"] * 29, "29 classes cannot be told apart .* 28"),
-    ],
-)
-def test_an_embedding_that_does_not_fit_is_refused(points, labels, names, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        plot_embedding(points, labels, names)
+    with pytest.raises(ValueError, match="29 classes cannot be told apart"):
+        plot_embedding(points, labels, [*names, "one more"])
 
 
 def test_a_loss_slice_is_a_line_a_network():
@@ -188,25 +153,3 @@ def test_a_loss_slice_is_a_line_a_network():
     assert list(ax.lines[1].get_ydata()) == [3, 0.5, 2]
     assert ax.get_yscale() == "log"
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["plain", "residual"]
-
-
-def test_loss_surfaces_share_one_scale():
-    losses = {
-        "plain": RNG.uniform(1, 90, (3, 4)),
-        "residual": RNG.uniform(1, 3, (3, 4)),
-    }
-    losses["plain"][0, 0] = np.inf
-    axes = plot_loss_surface([-1, 0, 1], [-1, 0, 1, 2], losses)
-    assert [axis.get_title(loc="left") for axis in axes] == ["plain", "residual"]
-    one, other = (axis.collections[0] for axis in axes)
-    assert one.get_clim() == other.get_clim()
-    assert axes[0].get_xlim() == (-1, 1)
-    assert axes[0].get_ylim() == (-1, 2)
-
-
-@pytest.mark.parametrize("losses", [{}, {"plain": [1.0, 2.0]}])
-def test_losses_that_do_not_fit_are_refused(losses):
-    with pytest.raises(ValueError, match="a loss for every step"):
-        plot_loss_slice([-1, 0, 1], losses)
-    with pytest.raises(ValueError, match="a loss for every step"):
-        plot_loss_surface([-1, 0, 1], [0, 1], losses)

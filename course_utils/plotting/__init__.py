@@ -1,33 +1,38 @@
-"""Figures of the course: plain data in, matplotlib axes out."""
+"""Every figure of the lessons: plain data in, matplotlib axes out.
+
+curves      histories of training, seeds as mean and range, any other lines
+pictures    images, filters, feature maps, heat maps, a photo and its prediction
+evaluation  accuracy class by class, confusion, calibration, robustness
+explain     blocks and what they add, features in two dimensions, slices of the loss
+"""
 
 from course_utils.plotting.curves import (
     course_style,
     plot_history,
     plot_lines,
     plot_seeds,
-    show_images,
 )
 from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
+    plot_robustness,
 )
 from course_utils.plotting.explain import (
     plot_branch_ratios,
     plot_deletion,
     plot_embedding,
     plot_loss_slice,
-    plot_loss_surface,
 )
-from course_utils.plotting.images import (
+from course_utils.plotting.pictures import (
     overlay_heatmap,
+    plot_prediction,
     show_feature_maps,
     show_filters,
+    show_images,
     show_predictions,
     show_receptive_fields,
 )
-from course_utils.plotting.prediction import plot_prediction
-from course_utils.plotting.robustness import plot_robustness
 
 __all__ = [
     "course_style",
@@ -39,7 +44,6 @@ __all__ = [
     "plot_history",
     "plot_lines",
     "plot_loss_slice",
-    "plot_loss_surface",
     "plot_per_class",
     "plot_prediction",
     "plot_reliability",

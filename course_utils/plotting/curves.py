@@ -1,4 +1,4 @@
-"""Figures of the course: plain data in, matplotlib axes out."""
+"""Curves: what is measured against epochs, steps or sizes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,20 +122,11 @@ def plot_seeds(
         x: Where the points are; default the epochs 1, 2, 3 …
         linestyle: ``"-"`` for validation, ``"--"`` for training.
 
-    Raises:
-        ValueError: If a group has no curve, or curves of several lengths.
-
     Taught in: lesson 03, "Degradation, measured".
     """
     if ax is None:
         _, ax = plt.subplots()
     for number, (name, runs) in enumerate(curves.items()):
-        lengths = {len(run) for run in runs}
-        if len(lengths) != 1:
-            raise ValueError(
-                f"The curves of {name!r} have lengths {sorted(lengths)}; give at least "
-                "one curve, all of the same length."
-            )
         runs = np.asarray(runs)
         points = np.arange(1, runs.shape[1] + 1) if x is None else x
         color = f"C{number}"
@@ -144,44 +135,3 @@ def plot_seeds(
         ax.fill_between(points, runs.min(0), runs.max(0), color=color, alpha=0.2, lw=0)
     ax.legend()
     return ax
-
-
-def show_images(
-    images: np.ndarray,
-    titles: Sequence[str] | None = None,
-    *,
-    columns: int = 8,
-    size: float = 1.1,
-) -> np.ndarray:
-    """Return a grid of axes with one image each, upscaled without blur.
-
-    Args:
-        images: uint8 (N, H, W, 3), or float in [0, 1].
-        titles: One for each image.
-        columns: Images a row.
-        size: Width and height of each image, in inches.
-
-    Raises:
-        ValueError: If there is no image, or not one title each.
-
-    Taught in: lesson 03, "Look at the data".
-    """
-    if len(images) == 0 or (titles is not None and len(titles) != len(images)):
-        raise ValueError(
-            f"Got {len(images)} images and "
-            f"{'no' if titles is None else len(titles)} titles; give at least one "
-            "image, and one title each or none."
-        )
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    height = size * (1.25 if titles is not None else 1.0)
-    _, axes = plt.subplots(
-        rows, columns, figsize=(size * columns, height * rows), squeeze=False
-    )
-    for axis in axes.flat:
-        axis.axis("off")
-    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        axis.imshow(image)
-        if titles is not None:
-            axis.set_title(titles[index], fontsize="small", loc="center")
-    return axes

@@ -1,6 +1,6 @@
-"""Figures of lesson 04: plain data in, matplotlib axes out."""
+"""How good the predictions are: class by class, by confidence, under damage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,14 +34,13 @@ def plot_per_class(
         ax: Axes to draw on; default a new figure's, as high as it takes.
 
     Raises:
-        ValueError: If there are too many classes, or not one number for each.
+        ValueError: If there are too many classes to be labelled.
 
     Taught in: lesson 04, "How sure is that?".
     """
+    _check_room(class_names)
     correct, count = np.asarray(correct), np.asarray(count)
     lower, upper = (np.asarray(end, float) for end in interval)
-    shapes = {values.shape for values in (correct, count, lower, upper)}
-    _refuse_misfit(class_names, *shapes, expected=(len(class_names),))
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 0.8 + 0.28 * len(class_names)))
     share = correct / np.maximum(count, 1)
@@ -81,13 +80,13 @@ def plot_confusion(
         ax: Axes to draw on; default a new figure's, as large as it takes.
 
     Raises:
-        ValueError: If there are too many classes, or not one name for each.
+        ValueError: If there are too many classes to be labelled.
 
     Taught in: lesson 04, "What is taken for what".
     """
+    _check_room(class_names)
     matrix = np.asarray(matrix)
     size = len(class_names)
-    _refuse_misfit(class_names, matrix.shape, expected=(size, size))
     if ax is None:
         inches = 2 + (0.46 if size <= MAX_NUMBERED else 0.17) * size
         _, ax = plt.subplots(figsize=(inches + 0.8, inches))
@@ -139,19 +138,10 @@ def plot_reliability(
         count: Images in each bin, written above it.
         ax: Axes to draw on; default a new figure's.
 
-    Raises:
-        ValueError: If the three are not of one shape (num_bins,), or there is no image.
-
     Source: Guo et al. 2017 (arXiv 1706.04599), figure 1.
     Taught in: lesson 04, "How sure is the network?".
     """
     confidence, accuracy, count = map(np.asarray, (confidence, accuracy, count))
-    shapes = [confidence.shape, accuracy.shape, count.shape]
-    if len(set(shapes)) > 1 or count.ndim != 1 or not count.sum():
-        raise ValueError(
-            f"confidence, accuracy and count have shapes {shapes}, for {count.sum()} "
-            "images; expected (num_bins,) three times, and at least one image."
-        )
     if ax is None:
         _, ax = plt.subplots(figsize=(5.6, 4.4))
     edges = np.linspace(0, 1, len(count) + 1)
@@ -178,15 +168,53 @@ def plot_reliability(
     return ax
 
 
-def _refuse_misfit(
-    class_names: Sequence[str], *shapes: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
-    """Raise if there are more classes than fit, or the data are of another number."""
-    if set(shapes) != {expected} or not class_names:
-        raise ValueError(
-            f"Got {len(class_names)} class names for data of shape "
-            f"{', '.join(map(str, shapes))}; give one name for each class."
-        )
+def plot_robustness(
+    strengths: Mapping[str, Sequence[float]],
+    accuracy_by_class: Mapping[str, ArrayLike],
+    class_names: Sequence[str],
+    axes: Sequence[Axes],
+    *,
+    highlight: Mapping[str, Sequence[str]],
+) -> Sequence[Axes]:
+    """Return one panel a corruption: accuracy against its strength, a line a class.
+
+    Args:
+        strengths: For each corruption (its name and unit, written below the panel)
+            the strengths tried.
+        accuracy_by_class: For each corruption (num_strengths, num_classes), fractions;
+            NaN for a class without an example.
+        class_names: One name for each class.
+        axes: One for each corruption, with one y-axis for all.
+        highlight: For each corruption the few classes drawn in colour and named above
+            its panel; the others are grey.
+
+    Taught in: lesson 04, "How far can it be pushed?".
+    """
+    for axis, (corruption, x) in zip(axes, strengths.items(), strict=True):
+        curves = np.asarray(accuracy_by_class[corruption], float).T
+        chosen = highlight[corruption]
+        for name, curve in zip(class_names, curves, strict=True):
+            if name not in chosen:
+                axis.plot(x, curve, color="0.75", lw=1)
+        for number, name in enumerate(chosen):
+            curve = curves[list(class_names).index(name)]
+            axis.plot(x, curve, color=f"C{number}", marker=".", label=name)
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+        named = axis.legend(**place, fontsize="small")
+        mean = np.nanmean(curves, axis=0)
+        (black,) = axis.plot(x, mean, color="black", lw=2.4)
+        axis.set(xlabel=corruption, ylim=(0, 1.02))
+    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
+    axes[0].set_ylabel("accuracy")
+    (grey,) = axes[-1].plot([], [], color="0.75", lw=1)
+    axes[-1].add_artist(named)  # beside the second legend of the last panel
+    texts = ["mean of the classes", "each other class"]
+    axes[-1].legend([black, grey], texts, loc="center left", bbox_to_anchor=(1, 0.5))
+    return axes
+
+
+def _check_room(class_names: Sequence[str]) -> None:
+    """Raise if there are more classes than fit beside a figure."""
     if len(class_names) > MAX_CLASSES:
         raise ValueError(
             f"{len(class_names)} classes are more than the figure can label "

@@ -1,4 +1,4 @@
-"""Pictures of lesson 05: images and what a network makes of them, as axes."""
+"""Pictures: images, and what a network makes of them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,43 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import ArrayLike
 
-from course_utils.plotting.curves import show_images
-
+MAX_BARS = 10
 RIGHT, WRONG = "#009E73", "#D55E00"  # of the style sheet: green and red, told apart
+
+
+def show_images(
+    images: np.ndarray,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    size: float = 1.1,
+) -> np.ndarray:
+    """Return a grid of axes with one image each, upscaled without blur.
+
+    Args:
+        images: uint8 (N, H, W, 3), or float in [0, 1].
+        titles: One for each image.
+        columns: Images a row.
+        size: Width and height of each image, in inches.
+
+    Taught in: lesson 03, "Look at the data".
+    """
+    rows = -(-len(images) // columns)
+    columns = min(columns, len(images))
+    height = size * (1.25 if titles is not None else 1.0)
+    _, axes = plt.subplots(
+        rows, columns, figsize=(size * columns, height * rows), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.axis("off")
+    for index, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        axis.imshow(image)
+        if titles is not None:
+            axis.set_title(titles[index], fontsize="small", loc="center")
+    return axes
 
 
 def show_predictions(
@@ -34,17 +67,11 @@ def show_predictions(
         columns: Images a row.
 
     Raises:
-        ValueError: If the grid is larger than the data, or lengths or classes do not
-            fit.
+        ValueError: If the grid is larger than the data.
 
     Taught in: lesson 05, "Right and wrong at a glance".
     """
     predicted, true = np.asarray(predicted), np.asarray(true)
-    if not len(images) == len(predicted) == len(true):
-        raise ValueError(
-            f"Got {len(images)} images, {len(predicted)} predicted and {len(true)} "
-            "true classes; give one of each an image."
-        )
     count = rows * columns
     if not 0 < count <= len(images):
         raise ValueError(
@@ -53,7 +80,6 @@ def show_predictions(
             "more images."
         )
     predicted, true = predicted[:count], true[:count]
-    refuse_classes(np.concatenate([predicted, true]), names)
     right = predicted == true
     titles = [
         f"{'✓' if hit else '✗'} {_short(names[p])}\n({_short(names[t])})"
@@ -80,17 +106,9 @@ def show_filters(weights: np.ndarray, *, columns: int = 8) -> np.ndarray:
             brightness cannot be compared between filters.
         columns: Filters a row.
 
-    Raises:
-        ValueError: If the filters do not have three colour channels.
-
     Taught in: lesson 05, "Filters and feature maps".
     """
     weights = np.asarray(weights)
-    if weights.ndim != 4 or weights.shape[1] != 3:
-        raise ValueError(
-            f"weights has shape {weights.shape}; expected the first layer's, "
-            "(filters, 3, k, k): model.conv1.weight."
-        )
     pictures = np.stack([_own_range(w.transpose(1, 2, 0)) for w in weights])
     axes = show_images(pictures, columns=columns, size=0.8)
     axes[0, 0].figure.suptitle("each filter scaled to its own range")
@@ -107,17 +125,8 @@ def show_feature_maps(
             scaled to its own range.
         channels: Maps a row.
 
-    Raises:
-        ValueError: If there is no layer, or a layer's maps are not (C, h, w).
-
     Taught in: lesson 05, "Filters and feature maps".
     """
-    shapes = {name: np.shape(values) for name, values in maps.items()}
-    if not shapes or any(len(shape) != 3 for shape in shapes.values()):
-        raise ValueError(
-            f"The maps have shapes {shapes}; expected at least one layer, each "
-            "(channels, height, width): those of a single image."
-        )
     _, axes = plt.subplots(
         len(maps), channels, figsize=(channels * 0.9 + 1, len(maps)), squeeze=False
     )
@@ -150,13 +159,8 @@ def show_receptive_fields(
             outside the image.
         ax: Axes to draw on; default a new figure's.
 
-    Raises:
-        ValueError: If there is no span.
-
     Taught in: lesson 05, "The receptive field".
     """
-    if not spans:
-        raise ValueError("There is no receptive field to draw; give at least one span.")
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 4))
     ax.imshow(image)
@@ -185,18 +189,9 @@ def overlay_heatmap(
             to one value a pixel.
         ax: Axes to draw on; default a new figure's.
 
-    Raises:
-        ValueError: If the shapes are not those, or the map has a negative value.
-
     Taught in: lesson 05, "Grad-CAM".
     """
     image, heatmap = np.asarray(image), np.asarray(heatmap)
-    if image.ndim != 3 or heatmap.ndim != 2 or not heatmap.min() >= 0:
-        raise ValueError(
-            f"The image has shape {image.shape}, the map {heatmap.shape} with least "
-            f"value {heatmap.min():.2g}; expected (H, W, 3) and (h, w), all at least "
-            "0: one image and its own map."
-        )
     if ax is None:
         _, ax = plt.subplots(figsize=(2.5, 2.5))
     height, width = image.shape[:2]
@@ -209,6 +204,58 @@ def overlay_heatmap(
         alpha=0.5,
     )
     ax.axis("off")
+    return ax
+
+
+def plot_prediction(
+    image: ArrayLike,
+    classes: Sequence[str],
+    probabilities: ArrayLike,
+    ax: Axes | None = None,
+) -> Axes:
+    """Return axes with the photo on the left and its most probable classes as bars.
+
+    Args:
+        image: The photo: PIL, uint8 (H, W, 3), or float in [0, 1].
+        classes: One name for each class.
+        probabilities: float (num_classes,), in [0, 1]; the ten highest are drawn, the
+            best on top.
+        ax: Axes to divide in two; default a new figure's. Its ``child_axes`` are the
+            photo and the bars.
+
+    Raises:
+        ValueError: If there is not one probability for each class.
+
+    Taught in: lesson 07, "One photo".
+    """
+    probabilities = np.asarray(probabilities, float)
+    if probabilities.shape != (len(classes),) or not len(classes):
+        raise ValueError(
+            f"Got {len(classes)} classes and probabilities of shape "
+            f"{probabilities.shape}; give one for each class of a single photo."
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7, 3))
+    best = np.argsort(-probabilities, kind="stable")[:MAX_BARS][::-1]  # best last: top
+    ax.axis("off")
+    picture = ax.inset_axes([0, 0, 0.48, 1])
+    picture.imshow(np.asarray(image))
+    picture.axis("off")
+    bars = ax.inset_axes([0.52, 0, 0.3, 1])
+    bars.barh(range(len(best)), probabilities[best], color="C0")
+    labels = [f"{classes[k]}  {probabilities[k]:.3f}" for k in best]
+    bars.yaxis.tick_right()  # long names grow away from the photo
+    bars.set_yticks(range(len(best)), labels)
+    bars.tick_params(axis="y", length=0)
+    bars.set(xlim=(0, 1), ylim=(-0.6, len(best) - 0.4))
+    left_out = len(classes) - len(best)
+    bars.set_xlabel(
+        f"probability, best {len(best)} of {len(classes)}"
+        if left_out
+        else "probability"
+    )
+    bars.xaxis.set_major_formatter(PercentFormatter(1))
+    bars.grid(visible=False, axis="y")
     return ax
 
 
@@ -229,12 +276,3 @@ def _own_range(picture: np.ndarray) -> np.ndarray:
 
 def _short(name: str, longest: int = 14) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
-
-
-def refuse_classes(labels: np.ndarray, names: Sequence[str]) -> None:
-    """Raise if a label is the position of no name."""
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(names):
-        raise ValueError(
-            f"Classes go from {labels.min()} to {labels.max()}, but there are "
-            f"{len(names)} names; give the name of every class."
-        )
