@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_utils.data.images.errors import ImageError
-from course_utils.data.images.sources import source_name
+from course_utils._engine.errors import ImageError
+from course_utils.data.images import source_name
 from course_utils.data.photo_splits import PhotoSplits
 from course_utils.prediction.folder import FolderPredictions, FolderRow, predict_folder
 from course_utils.prediction.predict import predict

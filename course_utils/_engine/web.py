@@ -2,51 +2,62 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-import zlib
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+import ipaddress
+import socket
+from dataclasses import dataclass
 
 import httpx
 
-from course_utils._engine import addresses, failures
-from course_utils._engine.failures import Limits
-from course_utils.data.images.errors import WebError, printable
+from course_utils._engine.errors import WebError, printable, shown
+from course_utils._engine.places import downloads_allowed
+from course_utils._engine.time_limit import in_time
 
+MIB = 2**20
 HEADERS = {
     "User-Agent": "resnet-course (teaching material; one photo at a reader's request)",
     "Accept": "image/*",
     "Accept-Encoding": "identity",  # photos are packed already
 }
-REDIRECTS = (301, 302, 303, 307, 308)
-BACK_OFF_S = 1.0  # doubled at each try
-# A connection that was made for one host must not serve the next hop's.
-FRESH = httpx.Limits(max_keepalive_connections=0)
+WITHOUT_NETWORK = "use a photo from disk, for example one of sample_photos()"
+REFUSALS = {
+    403: "may not be fetched by programs ({}): open it in a browser and save the photo",
+    404: "was not found ({}): check the address",
+    429: "is busy ({}): try again later",
+    503: "is busy ({}): try again later",
+}
+OTHERWISE = "answered {}, expected 200 OK: open it in a browser and see why"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long, how large and how far a fetch may become.
+
+    Attributes:
+        total_s: Seconds in all: looking up names and redirects included.
+        silence_s: Seconds that the server may send nothing.
+        max_bytes: Size of the photo's file.
+        max_redirects: How often the server may point elsewhere.
+    """
+
+    total_s: float = 30.0
+    silence_s: float = 10.0
+    max_bytes: int = 20 * MIB
+    max_redirects: int = 5
 
 
 def fetch_image_bytes(
-    url: str,
-    *,
-    allow_private: bool = False,
-    limits: Limits | None = None,
-    wait: Callable[[float], object] = time.sleep,
+    url: str, *, allow_private: bool = False, limits: Limits | None = None
 ) -> bytes:
     """Return what lies behind an address, whatever it is: `load_image` looks into it.
 
     Each redirect is followed by hand, so that every hop is http or https and leads to
-    a public address; the address that was checked is the one connected to, whatever
-    the name's next look-up would say. Where this machine's settings name a proxy, the
-    proxy looks names up, and only literal private addresses are refused here.
+    a public address. A proxy that this machine's settings name is used.
 
     Args:
         url: Begins with ``http://`` or ``https://``.
         allow_private: Whether addresses of this machine and of its own network may be
             asked: a local server, a test.
         limits: Time, size and number of redirects; default `Limits()`.
-        wait: Called with the seconds to wait before a busy server is asked again.
 
     Raises:
         WebError: If there is nothing to be had, within the limits; it says why.
@@ -54,161 +65,114 @@ def fetch_image_bytes(
     Taught in: lesson 07, "Photos from the web".
     """
     limits = limits or Limits()
-    deadline = time.monotonic() + limits.total_s
-    attempt = 1
-    while True:
-        try:
-            return _in_time(_Try(url, allow_private, limits, deadline))
-        except failures.Busy as busy:
-            pause_s = busy.retry_after_s
-            if pause_s is None:
-                pause_s = BACK_OFF_S * 2 ** (attempt - 1)
-            too_long = time.monotonic() + pause_s >= deadline
-            if attempt >= limits.max_tries or too_long:
-                times = f"asked {attempt} time{'s' * (attempt > 1)}"
-                raise WebError(f"{busy}, {times}: try again later.") from None
-        wait(pause_s)
-        attempt += 1
-
-
-def _in_time(one: _Try) -> bytes:
-    """Return the bytes of one try; not later than its deadline, wherever it hangs."""
-    answers: queue.SimpleQueue = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            answers.put(one.run())
-        except BaseException as error:
-            answers.put(error)
-
-    # In a thread: no time limit of a socket covers looking up a name, or headers that
-    # arrive byte by byte. Closing the clients ends what still goes on there.
-    threading.Thread(target=work, daemon=True).start()
     try:
-        answer = answers.get(timeout=max(0.0, one.deadline - time.monotonic()))
-    except queue.Empty:
-        raise WebError(failures.too_slow(one.url, one.limits)) from None
-    finally:
-        for client in list(one.clients.values()):
-            client.close()
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
-
-
-@dataclass(frozen=True)
-class _Try:
-    """One try at an address: its hops, and the body at the end of them."""
-
-    url: str
-    allow_private: bool
-    limits: Limits
-    deadline: float
-    clients: dict[str | None, httpx.Client] = field(default_factory=dict)  # by proxy
-
-    def run(self) -> bytes:
-        """Return the body at the end of the redirects."""
-        target = failures.parsed(self.url)
-        for _ in range(self.limits.max_redirects + 1):
-            shown = failures.shown(target)
-            try:
-                with closing(self._ask(target)) as response:
-                    place = response.extensions.get("place")
-                    if response.status_code not in REDIRECTS or place is None:
-                        failures.refuse_status(response, shown)
-                        return self._receive(response, shown)
-                    target = failures.parsed(place, target)
-            except httpx.HTTPError as error:
-                raise WebError(failures.reason(error, shown, self.limits)) from error
-            self._refuse_late()
+        client = httpx.Client(headers=HEADERS, timeout=limits.silence_s)
+    except Exception as error:
         raise WebError(
-            f"{failures.shown(self.url)} was redirected more than "
-            f"{self.limits.max_redirects} times, perhaps in a circle: open it in a "
-            "browser and copy the address of the photo itself."
-        )
-
-    def _ask(self, url: httpx.URL) -> httpx.Response:
-        """Return the answer to a request, its body unread."""
-        host = url.raw_host.decode()
-        proxy = addresses.proxy_for(url.scheme, host)
-        client = self._client(proxy)
-        if proxy:
-            addresses.refuse_literal(host, allow_private=self.allow_private)
-            return client.send(client.build_request("GET", url), stream=True)
-        port = url.port or {"http": 80, "https": 443}[url.scheme]
-        found = addresses.look_up(host, port, allow_private=self.allow_private)
-        for address in found[:-1]:
-            try:
-                return self._connect(client, url, address)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
-                self._refuse_late()
-        return self._connect(client, url, found[-1])
-
-    def _connect(
-        self, client: httpx.Client, url: httpx.URL, address: str
-    ) -> httpx.Response:
-        request = client.build_request(
-            "GET",
-            url.copy_with(host=address),
-            headers={"Host": url.netloc.decode()},
-            extensions={"sni_hostname": url.raw_host.decode()},  # certificates name it
-        )
-        return client.send(request, stream=True)
-
-    def _client(self, proxy: str | None) -> httpx.Client:
-        if proxy not in self.clients:
-            limits = self.limits
-            timeout = httpx.Timeout(limits.read_s, connect=limits.connect_s)
-            try:
-                # it reads this machine's certificate settings, too
-                transport = httpx.HTTPTransport(proxy=proxy, limits=FRESH)
-            except Exception as error:
-                raise WebError(
-                    f"The network settings of this machine are wrong ({error}): look "
-                    "at HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and SSL_CERT_FILE."
-                ) from error
-            self.clients[proxy] = httpx.Client(
-                transport=transport,
-                timeout=timeout,
-                headers=HEADERS,
-                event_hooks={"response": [_put_aside]},
+            f"The network settings of this machine are wrong ({error}): look at "
+            "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE."
+        ) from error
+    with client:  # closing it ends what a fetch that is late still does
+        try:
+            return in_time(
+                lambda: _fetch(client, url, allow_private, limits),
+                limits.total_s,
             )
-        return self.clients[proxy]
-
-    def _receive(self, response: httpx.Response, shown: str) -> bytes:
-        """Return the body, unpacked if need be, and never more than allowed."""
-        most = self.limits.max_bytes
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > most:
-            raise WebError(failures.too_large(shown, self.limits))
-        packing = response.headers.get("Content-Encoding", "").strip().lower()
-        if packing not in ("", "identity", "gzip", "x-gzip", "deflate"):
+        except TimeoutError:
             raise WebError(
-                f"{shown} is packed as {printable(packing)!r}, expected no packing or "
-                "gzip: download it with a browser."
+                f"{shown(url)} is too slow: not here after {limits.total_s:g} s; try "
+                "again later, or look for a smaller version."
+            ) from None
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise WebError(
+                f"{shown(url)} is no address, or leads to none "
+                f"({printable(str(error))}): check it."
+            ) from error
+
+
+def _fetch(
+    client: httpx.Client, url: str, allow_private: bool, limits: Limits
+) -> bytes:
+    """Return the body at the end of the redirects."""
+    target = httpx.URL(url)
+    for _ in range(limits.max_redirects + 1):
+        _check_target(target, allow_private)
+        try:
+            with client.stream("GET", target) as response:
+                if response.next_request is None:
+                    return _receive(response, limits)
+                target = response.next_request.url
+        except httpx.HTTPError as error:
+            raise WebError(f"{shown(target)} {_reason(error, limits)}.") from error
+    raise WebError(
+        f"{shown(url)} was redirected more than {limits.max_redirects} times, perhaps "
+        "in a circle: open it in a browser and copy the address of the photo itself."
+    )
+
+
+def _check_target(url: httpx.URL, allow_private: bool) -> None:
+    """Raise unless an address is one of the web, and may be asked."""
+    host, port = url.raw_host.decode(), url.port or 80
+    if url.scheme not in ("http", "https") or not host or port > 65535:
+        raise WebError(
+            f"{shown(url)} is no address of a photo on the web, expected one like "
+            "https://host/photo.jpg (or the path of a file)."
+        )
+    if host not in ("localhost", "127.0.0.1", "::1") and not downloads_allowed():
+        raise WebError(
+            f"COURSE_OFFLINE forbids asking {host!r}: unset it, or {WITHOUT_NETWORK}."
+        )
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:  # connecting will fail and say so, or a proxy knows the name
+        return
+    for *_, place in found:
+        address = place[0]
+        if not (allow_private or is_public(address)):
+            raise WebError(
+                f"The host {host!r} has a private address ({address}), of this machine "
+                "or its own network; if that is meant, allow it with "
+                "allow_private=True (on the command line: --allow-private)."
             )
-        plain = packing in ("", "identity")
-        unpacker = None if plain else zlib.decompressobj(zlib.MAX_WBITS | 32)
-        body, received = bytearray(), 0
-        for chunk in response.iter_raw():
-            self._refuse_late()
-            received += len(chunk)
-            room = most + 1 - len(body)
-            try:
-                body += unpacker.decompress(chunk, room) if unpacker else chunk
-            except zlib.error as error:
-                raise WebError(
-                    f"{shown} is sent packed, and damaged ({error}): try again later."
-                ) from error
-            if max(received, len(body)) > most:
-                raise WebError(failures.too_large(shown, self.limits))
-        return bytes(body)
-
-    def _refuse_late(self) -> None:
-        if time.monotonic() > self.deadline:
-            raise WebError(failures.too_slow(self.url, self.limits))
 
 
-def _put_aside(response: httpx.Response) -> None:
-    """Hide where a redirect leads: httpx would read it, and fail in ways of its own."""
-    response.extensions["place"] = response.headers.pop("Location", None)
+def is_public(address: str) -> bool:
+    """Return whether an address belongs to the public internet, and to one host.
+
+    Args:
+        address: IPv4 in dotted form, or IPv6 without brackets.
+    """
+    ip = ipaddress.ip_address(address)
+    if ip.version == 6 and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+
+
+def _receive(response: httpx.Response, limits: Limits) -> bytes:
+    """Return the body, counted while it arrives: a host may lie about its length."""
+    status, name = response.status_code, shown(response.url)
+    if status != 200:
+        found = f"{status} {response.reason_phrase}".strip()
+        raise WebError(f"{name} {REFUSALS.get(status, OTHERWISE).format(found)}.")
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > limits.max_bytes:
+            raise WebError(
+                f"{name} is larger than {limits.max_bytes / MIB:.3g} MiB, the most "
+                "that is fetched: look for a smaller version."
+            )
+    return bytes(body)
+
+
+def _reason(error: httpx.HTTPError, limits: Limits) -> str:
+    """Return what became of a connection that failed."""
+    if isinstance(error, httpx.TimeoutException):
+        return f"sent nothing for {limits.silence_s:g} s: try again later"
+    text = printable(str(error)) or type(error).__name__
+    if isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return (
+            f"cannot be reached ({text}): check the address, the network, this "
+            f"machine's clock and proxy settings, or {WITHOUT_NETWORK}"
+        )
+    return f"broke off ({text}): try again"

@@ -1,5 +1,8 @@
-"""From any photo to the names a network gives it."""
+"""From any photo, of this machine or of the web, to the names a network gives it."""
 
+from course_utils._engine import web
+from course_utils._engine.errors import ImageError, WebError
+from course_utils.data.images import load_image, sample_photos
 from course_utils.prediction.folder import (
     FolderPredictions,
     FolderRow,
@@ -11,9 +14,14 @@ from course_utils.prediction.predictor import Predictor, load_predictor
 __all__ = [
     "FolderPredictions",
     "FolderRow",
+    "ImageError",
     "Prediction",
     "Predictor",
+    "WebError",
+    "load_image",
     "load_predictor",
     "predict",
     "predict_folder",
+    "sample_photos",
+    "web",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from course_utils._engine import checks
-from course_utils.data.images.sources import Source, source_name
+from course_utils.data.images import Source, source_name
 from course_utils.prediction.predictor import Weights, load_predictor
 
 

@@ -11,8 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from course_utils.data.images.loading import load_image
-from course_utils.data.images.sources import Source
+from course_utils.data.images import Source, load_image
 from course_utils.data.photos import Transform, evaluation_transform
 from course_utils.models.modes import device_of, in_mode
 from course_utils.pretrained import PRETRAINED, pretrained_path

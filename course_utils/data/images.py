@@ -1,48 +1,46 @@
-"""Any source of an image, made an upright RGB image."""
+"""Any source of an image, made an upright RGB image.
+
+Training reads its photos with the same function as prediction; lessons import it from
+`course_utils.prediction`.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import ExifTags, Image
-from PIL.Image import Transpose
+from PIL import Image, ImageOps
 
-from course_utils.data.images.errors import ImageError, printable
-from course_utils.data.images.sources import (
-    Source,
-    is_address,
-    read_file,
-    read_path,
-    source_name,
-)
+from course_utils._engine.errors import ImageError, printable, shown
 
+Source = str | Path | bytes | IO[bytes] | Image.Image | np.ndarray
+
+ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # C: is a drive
 MAX_MEGAPIXELS = 64  # decoded, 192 MB
 FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
-EXPECTED = "expected a photo as JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
-# What the orientation in a photo's EXIF data asks for; 1 is upright.
-UPRIGHT = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
 # What often lies behind a name that promises a photo, by how it begins.
 OTHERS = (
+    (rb"\Z", "empty (0 bytes)"),
     (rb"(<\?xml|<!--|<!doctype svg).*<svg|<svg", "an SVG drawing"),
     (rb"(<!--.*)?(<!doctype html|<html|<head|<body)", "an HTML page"),
     (rb"%pdf", "a PDF document"),
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "a HEIC photo"),
     (rb".{4}ftyp", "a video"),
-    (rb"pk\x03\x04", "a ZIP archive"),
-    (rb"\x1f\x8b", "a gzip archive"),
-    (rb"[{\[]", "JSON text"),
+    (rb"pk\x03\x04|\x1f\x8b", "an archive"),
     (rb"\xff\xd8|\x89png|gif8|riff", "an image file damaged at its beginning"),
+    (rb"[\s -~]*\Z", "text"),
+    (rb"", "no known image"),
+)
+# Photos that installed packages bring; scikit-learn comes with the course.
+SAMPLES = (
+    ("sklearn", "datasets/images", ("china.jpg", "flower.jpg")),
+    ("skimage", "data", ("chelsea.png", "coffee.png", "rocket.jpg")),
 )
 
 
@@ -78,58 +76,109 @@ def load_image(
         return _to_rgb(_from_array(source), name)
     if isinstance(source, Image.Image):
         return _decode(source, name, min_side=None)
-    if is_address(source):
+    if _is_address(source):
         from course_utils._engine.web import fetch_image_bytes  # httpx: 0.1 s
 
-        data = fetch_image_bytes(source, allow_private=allow_private)
+        source = fetch_image_bytes(source.strip(), allow_private=allow_private)
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
     elif isinstance(source, str | Path):
-        data = read_path(source)
-    elif isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-    elif hasattr(source, "read"):
-        data = read_file(source, name)
+        file = _open_path(source, name)
+    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
+        file = io.BytesIO(source.read())
     else:
         raise TypeError(
             f"A {type(source).__name__} is no source of an image; give a path, an "
             "address, bytes, a file opened with 'rb', a PIL image or an array."
         )
-    return _decode(_open(data, name), name, min_side)
+    with file:
+        return _decode(_open(file, name), name, min_side)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
-    """Return the image in a file's bytes, its header read, its pixels not decoded."""
-    if not data:
-        raise ImageError(f"{name} is empty (0 bytes), {EXPECTED}: copy it again.")
+def source_name(source: Source) -> str:
+    """Return what to call a source in messages and tables."""
+    if _is_address(source):
+        return shown(source.strip())
+    if isinstance(source, str | Path):
+        return printable(str(source))
+    own = getattr(source, "filename", "") or getattr(source, "name", "")
+    return printable(str(own)) or "the image"
+
+
+def sample_photos() -> dict[str, Path]:
+    """Return the photos that installed packages bring: name → path.
+
+    scikit-learn brings a temple (``china``) and a dahlia (``flower``); scikit-image,
+    where it is installed, a cat (``chelsea``) and more. Nothing is imported.
+
+    Taught in: lesson 07, "Photos from the web".
+    """
+    found = {}
+    for package, folder, files in SAMPLES:
+        spec = find_spec(package)
+        for root in (spec and spec.submodule_search_locations) or ():
+            paths = [Path(root, folder, file) for file in files]
+            found |= {path.stem: path for path in paths if path.is_file()}
+    return found
+
+
+def _is_address(source: object) -> bool:
+    return isinstance(source, str) and ADDRESS.match(source) is not None
+
+
+def _open_path(source: str | Path, name: str) -> IO[bytes]:
+    """Return a photo's file, opened; no pipe, which would be waited for."""
+    path = os.path.expanduser(source)
+    if os.path.isdir(path):
+        raise ImageError(
+            f"{name} is a folder, expected one photo: name a file in it, or use "
+            "predict_folder."
+        )
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ImageError(
+            f"{name} is a device or a pipe, expected a file: name the photo's file."
+        )
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise ImageError(
+            f"There is no file {name}: check the spelling, and the folder, which is "
+            f"{os.getcwd()}."
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{name} cannot be read ({reason}): try a copy.") from None
+
+
+def _open(file: IO[bytes], name: str) -> Image.Image:
+    """Return the image in a file, its header read, its pixels not decoded."""
     Image.init()
     formats = [one for one in FORMATS if one in Image.OPEN]  # AVIF is not everywhere
     try:
-        return Image.open(io.BytesIO(data), formats=formats)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageError(_too_many_pixels(name)) from None
+        return Image.open(file, formats=formats)
+    except Image.DecompressionBombError:
+        raise ImageError(_too_many_pixels(name, "far more")) from None
     except Exception:  # a decoder that meets hostile bytes may raise anything
-        found = _recognised(data)
-    advice = "export it as JPEG" if "HEIC" in found else "give the photo itself"
-    raise ImageError(f"{name} is {found}, {EXPECTED}: {advice}.")
-
-
-def _recognised(data: bytes) -> str:
-    head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for pattern, what in OTHERS:
-        if re.match(pattern, head, re.DOTALL):
-            return what
-    return "text" if head[:512].isascii() and b"\0" not in head else "no known image"
+        file.seek(0)
+        head = file.read(2048).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    found = next(what for how, what in OTHERS if re.match(how, head, re.DOTALL))
+    raise ImageError(
+        f"{name} is {found}, expected a photo as JPEG, PNG, GIF, WebP, BMP, TIFF or "
+        "AVIF: give the photo itself, saved as JPEG."
+    )
 
 
 def _decode(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
     """Return an image as upright RGB; of too many pixels, none is decoded."""
     if image.width * image.height > MAX_MEGAPIXELS * 1e6:
-        raise ImageError(_too_many_pixels(name, image.size))
+        raise ImageError(_too_many_pixels(name, f"{image.width}×{image.height}, more"))
     try:
         if min_side is not None:
             image.draft(None, (min_side, min_side))  # JPEG alone can do it
         image.load()
-        turn = UPRIGHT.get(_orientation(image))
-        return _to_rgb(image.transpose(turn) if turn is not None else image, name)
+        with contextlib.suppress(Exception):  # broken EXIF data do not cost the photo
+            image = ImageOps.exif_transpose(image)
+        return _to_rgb(image, name)
     except ImageError:
         raise
     except Exception as error:  # see above
@@ -139,12 +188,11 @@ def _decode(image: Image.Image, name: str, min_side: int | None) -> Image.Image:
         ) from error
 
 
-def _orientation(image: Image.Image) -> object:
-    # after load(): Pillow turns a TIFF itself, and then says 1 here
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a photo is worth having though its EXIF data are broken
-        return 1
+def _too_many_pixels(name: str, found: str) -> str:
+    return (
+        f"{name} has too many pixels ({found} than {MAX_MEGAPIXELS} megapixels), and "
+        "was not decoded: save it smaller."
+    )
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -158,24 +206,17 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB")
-    image.info.clear()  # it is upright now: nothing shall turn it a second time
-    return image
+    return image.convert("RGB")
 
 
 def _from_array(array: np.ndarray) -> Image.Image:
     shape, kind = array.shape, array.dtype
     right = array.ndim == 2 or (array.ndim == 3 and shape[2] in (3, 4))
     if not right or not array.size or (kind != np.uint8 and kind.kind != "f"):
-        turned = array.ndim == 3 and shape[0] in (1, 3, 4)
-        hint = (
-            "array.transpose(1, 2, 0) puts the channels last"
-            if turned
-            else "convert it"
-        )
         raise ImageError(
             f"The array has shape {shape} and type {kind}; expected (H, W), (H, W, 3) "
-            f"or (H, W, 4) of uint8, or of float in [0, 1]: {hint}."
+            "or (H, W, 4) of uint8, or of float in [0, 1]. Where the channels come "
+            "first, array.transpose(1, 2, 0) puts them last."
         )
     if kind.kind == "f":
         low, high = array.min(), array.max()
@@ -185,12 +226,4 @@ def _from_array(array: np.ndarray) -> Image.Image:
                 "in [0, 1], or uint8: undo the normalisation first."
             )
         array = np.round(array * 255).astype(np.uint8)
-    return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _too_many_pixels(name: str, size: tuple[int, int] | None = None) -> str:
-    found = f"{size[0]}×{size[1]} pixels" if size else "far too many pixels"
-    return (
-        f"{name} has {found}, more than {MAX_MEGAPIXELS} megapixels, and was not "
-        "decoded: save it smaller."
-    )
+    return Image.fromarray(array)

@@ -1,4 +1,6 @@
-"""What may go wrong with a photo, said in one sentence."""
+"""What may go wrong with a photo, and how to name its source on one line."""
+
+import re
 
 
 class ImageError(ValueError):
@@ -14,3 +16,9 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def shown(url: object) -> str:
+    """Return an address for messages: without a password, on one line, not too long."""
+    text = printable(re.sub(r"//[^/?#]*@", "//", str(url)))
+    return text if len(text) <= 120 else f"{text[:119]}…"
