@@ -12,11 +12,11 @@ class Mirror(LocalServer):
 
     Attributes:
         url: Address of its one file.
-        ranges: The Range header of each request so far, None where there was none.
+        ranges: The Range header of each request so far.
     """
 
     def __init__(self, *answers: Answer) -> None:
-        self.ranges: list[str | None] = []
+        self.ranges: list[str] = []
         super().__init__(*answers)
         self.url = f"http://{self.host}/data.tar.gz"
 
@@ -27,11 +27,13 @@ class Mirror(LocalServer):
 
 def _begin(handler: BaseHTTPRequestHandler, body: bytes, *, ranges: bool) -> bytes:
     """Send the head of a good answer; return the bytes that ought to follow."""
-    asked = handler.headers["Range"]
-    if not (asked and ranges):
+    first = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+    if not ranges:
         head(handler, 200, Content_Length=len(body))
         return body
-    first = int(asked.removeprefix("bytes=").removesuffix("-"))
+    if first >= len(body):
+        head(handler, 416, Content_Length=0)
+        return b""
     span = f"bytes {first}-{len(body) - 1}/{len(body)}"
     head(handler, 206, Content_Length=len(body) - first, Content_Range=span)
     return body[first:]
@@ -72,12 +74,6 @@ def web_page(handler: BaseHTTPRequestHandler, mirror: Mirror) -> None:
     """Answer as the login page of a network does."""
     head(handler, 200, Content_Type="text/html; charset=utf-8")
     handler.wfile.write(b"<html>Please log in</html>")
-
-
-def wrong_range(handler: BaseHTTPRequestHandler, mirror: Mirror) -> None:
-    """Answer a range request with another range."""
-    head(handler, 206, Content_Range="bytes 0-9/10", Content_Length=10)
-    handler.wfile.write(b"0123456789")
 
 
 def redirect(url: str) -> Answer:

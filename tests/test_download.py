@@ -1,12 +1,13 @@
+"""Downloads: from mirrors that are good, bad, slow or silent; and unpacking."""
+
 import hashlib
 import io
-import json
+import os
 import signal
 import subprocess
 import sys
 import tarfile
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,10 @@ from download_server import (
     stalls,
     status,
     web_page,
-    wrong_range,
 )
+from local_server import head
 
+from course_utils._engine import download as module
 from course_utils._engine.download import (
     DownloadError,
     download,
@@ -34,6 +36,7 @@ from course_utils._engine.places import downloads_allowed
 BODY = np.random.default_rng(0).bytes(2**20)
 MD5 = hashlib.md5(BODY).hexdigest()
 HALF = len(BODY) // 2
+FROM_0, FROM_HALF = "bytes=0-", f"bytes={HALF}-"
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,7 @@ def mirror():
 
 @pytest.fixture
 def target(tmp_path):
+    (tmp_path / "data").mkdir()
     return tmp_path / "data" / "data.tar.gz"
 
 
@@ -66,20 +70,16 @@ def part(target):
     return target.with_name("data.tar.gz.part")
 
 
-def fetch(target, *mirrors, **limits):
-    return download(
-        "Photos",
-        [m.url for m in mirrors],
-        target,
-        size_bytes=len(BODY),
-        md5=MD5,
-        **limits,
-    )
+def fetch(target, *mirrors, checksum=MD5):
+    urls = [mirror.url for mirror in mirrors]
+    size = len(BODY) + 100  # known roughly, as torchvision knows it
+    return download("Photos", urls, target, size_bytes=size, checksum=checksum)
 
 
-def test_names_size_and_host_and_leaves_only_the_file(mirror, target, capsys):
+@pytest.mark.parametrize("checksum", [MD5, hashlib.sha256(BODY).hexdigest()[:8]])
+def test_names_size_and_host_and_leaves_only_the_file(mirror, target, capsys, checksum):
     good = mirror(sends(BODY))
-    assert fetch(target, good) == target
+    assert fetch(target, good, checksum=checksum) == target
     assert target.read_bytes() == BODY
     assert [p.name for p in target.parent.iterdir()] == [target.name]
     assert f"Downloading Photos (1 MiB) from {good.host}\n" in capsys.readouterr().out
@@ -88,15 +88,14 @@ def test_names_size_and_host_and_leaves_only_the_file(mirror, target, capsys):
 def test_resumes_where_the_connection_broke_off(mirror, target):
     shaky = mirror(sends(BODY, stop_after=HALF), sends(BODY))
     fetch(target, shaky)
-    assert shaky.ranges == [None, f"bytes={HALF}-"]
+    assert shaky.ranges == [FROM_0, FROM_HALF]
     assert target.read_bytes() == BODY
 
 
-def test_next_mirror_continues_what_another_began(mirror, target):
-    bad, good = mirror(sends(BODY, stop_after=1000)), mirror(sends(BODY))
-    fetch(target, bad, good)
-    assert (bad.ranges, good.ranges) == ([None], ["bytes=1000-"])
-    assert target.read_bytes() == BODY
+def endless(handler, server):
+    head(handler, 200)
+    while not server.over.wait(0.001):
+        handler.wfile.write(BODY[:HALF])
 
 
 @pytest.mark.parametrize(
@@ -104,44 +103,47 @@ def test_next_mirror_continues_what_another_began(mirror, target):
     [
         (status(404), "answered 404 Not Found", 1000),
         (status(503), "answered 503 Service Unavailable", 1000),
-        (status(416), "answered 416", 1000),
         (web_page, "answered with a web page", 1000),
-        (wrong_range, "sent another part than asked for: bytes 0-9/10", 1000),
-        (sends(BODY + b"x"), "another size", 1000),
         (silent, "did not answer within", 1000),
-        (stalls(BODY, after=500), "sent nothing for", 1500),
-        (crawls(BODY), "is too slow", None),
+        (stalls(BODY, after=500), "broke off: timed out", 1500),
+        (sends(BODY, stop_after=1000), "broke off", 2000),
+        (crawls(BODY), "sends below 100 kB/s", None),
+        (endless, "sends more than the whole file", None),
         (sends(BODY[::-1]), "wrong checksum", 0),
+        (status(416), "wrong checksum", 0),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_mirror_is_left_for_the_next(mirror, target, part, answer, reason, kept):
-    # A slow body uses up one window, and must not use up the time to find the next.
-    limits = {"find_s": 2, "window_s": 10 if answer is silent else 2}
-
-    def begin():
-        target.parent.mkdir(exist_ok=True)
-        part.write_bytes(BODY[:1000])
-
+def test_bad_mirror_is_left_for_the_next(
+    mirror, target, part, monkeypatch, answer, reason, kept
+):
+    monkeypatch.setattr(module, "FIND_S", 0.6)
+    monkeypatch.setattr(module, "WINDOW_S", 0.5)
+    part.write_bytes(BODY[:1000])
     bad = mirror(answer)
-    begin()
     with pytest.raises(DownloadError, match=f"{bad.host} .*{reason}.*COURSE_DATA=DIR"):
-        fetch(target, bad, **limits)
+        fetch(target, bad)
     assert not target.exists()
     size = part.stat().st_size if part.exists() else 0
-    assert size == kept or (kept is None and 1000 < size < 2000)
+    assert size == kept or kept is None
 
     forget_failures()
-    begin()
+    part.write_bytes(BODY[:1000])
     good = mirror(sends(BODY))
-    fetch(target, bad, good, **limits)
+    fetch(target, bad, good)
     assert target.read_bytes() == BODY
-    (asked,) = good.ranges
-    assert asked == (f"bytes={kept}-" if kept else None) or kept is None
+    assert good.ranges == [f"bytes={kept}-"] or kept is None
+
+
+def test_garbage_that_another_mirror_began_with_is_not_this_ones_fault(mirror, target):
+    bad = mirror(sends(BODY[::-1], stop_after=1000))
+    good = mirror(sends(BODY))
+    fetch(target, bad, good)
+    assert good.ranges == ["bytes=1000-", FROM_0]
+    assert target.read_bytes() == BODY
 
 
 def test_a_mirror_without_ranges_starts_over_and_loses_nothing(mirror, target, part):
-    target.parent.mkdir()
     part.write_bytes(BODY[:HALF])
     plain = mirror(
         sends(BODY, ranges=False, stop_after=1000), sends(BODY, ranges=False)
@@ -151,16 +153,14 @@ def test_a_mirror_without_ranges_starts_over_and_loses_nothing(mirror, target, p
     assert part.read_bytes() == BODY[:HALF]
     forget_failures()
     fetch(target, plain)
-    assert plain.ranges == [f"bytes={HALF}-"] * 2
     assert target.read_bytes() == BODY
 
 
 def test_redirects_are_followed_with_the_range(mirror, target, part):
-    target.parent.mkdir()
     part.write_bytes(BODY[:HALF])
     good = mirror(sends(BODY))
     fetch(target, mirror(redirect(good.url)))
-    assert good.ranges == [f"bytes={HALF}-"]
+    assert good.ranges == [FROM_HALF]
     assert target.read_bytes() == BODY
 
 
@@ -168,25 +168,26 @@ def test_a_file_that_is_there_is_not_fetched_and_a_wrong_one_is(
     mirror, target, monkeypatch
 ):
     good = mirror(sends(BODY))
-    target.parent.mkdir()
     target.write_bytes(BODY[::-1])
     fetch(target, good)
     assert target.read_bytes() == BODY
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     fetch(target, good)
-    assert good.ranges == [None]
+    assert good.ranges == [FROM_0]
 
 
-def test_a_whole_part_is_used_and_a_wrong_one_is_dropped(mirror, target, part):
+@pytest.mark.parametrize(
+    ("content", "asked"),
+    [(BODY, []), (BODY[::-1], [FROM_0]), (BODY + b"x" * 2**20, [FROM_0])],
+    ids=["whole", "wrong", "too long"],
+)
+def test_a_whole_part_is_used_and_a_wrong_one_is_dropped(
+    mirror, target, part, content, asked
+):
     good = mirror(sends(BODY))
-    target.parent.mkdir()
-    part.write_bytes(BODY)
+    part.write_bytes(content)
     fetch(target, good)
-    assert good.ranges == []
-    target.unlink()
-    part.write_bytes(BODY + b"x")
-    fetch(target, good)
-    assert good.ranges == [None]
+    assert good.ranges == [f"bytes={len(content)}-", *asked]
     assert target.read_bytes() == BODY
 
 
@@ -200,29 +201,19 @@ def test_offline_asks_nobody(mirror, target, monkeypatch):
 
 
 def test_failure_is_remembered_for_ten_minutes(mirror, target, tmp_path):
-    one, two = mirror(status(404)), mirror(status(503))
-    with pytest.raises(DownloadError, match=rf"{one.host} .*404.*; {two.host} .*503"):
-        fetch(target, one, two)
-    with pytest.raises(DownloadError, match="for another 10 min"):
-        fetch(target, one, two)
+    one, two, three = mirror(status(404)), mirror(status(404)), mirror(status(503))
+    told = rf"\({one.host}, {two.host} answered 404 .*; {three.host} answered 503"
+    with pytest.raises(DownloadError, match=told):
+        fetch(target, one, two, three)
+    with pytest.raises(DownloadError, match="within the last ten minutes"):
+        fetch(target, one, two, three)
     assert len(one.ranges) == 1
-
-    memory = tmp_path / "cache" / "failed_downloads.json"
-    for text in (json.dumps({MD5: time.time() - 601}), '{"broken', '["a list"]'):
-        memory.write_text(text)
-        asked = len(one.ranges)
-        with pytest.raises(DownloadError, match="404"):
-            fetch(target, one, two)
-        assert len(one.ranges) == asked + 1
-
+    (memory,) = (tmp_path / "cache").iterdir()
+    os.utime(memory, (0, memory.stat().st_mtime - 601))
+    with pytest.raises(DownloadError, match="404"):
+        fetch(target, one, two, three)
     forget_failures()
     assert not memory.exists()
-
-
-def test_mirrors_that_fail_alike_are_named_together(mirror, target):
-    one, two = mirror(status(404)), mirror(status(404))
-    with pytest.raises(DownloadError, match=rf"\({one.host}, {two.host} answered 404"):
-        fetch(target, one, two)
 
 
 def test_a_cache_that_cannot_be_written_is_survived(mirror, target, tmp_path):
@@ -240,18 +231,17 @@ def test_a_try_that_got_further_is_not_remembered(mirror, target):
     with pytest.raises(DownloadError, match="503"):
         fetch(target, shaky)
     fetch(target, shaky)
-    assert shaky.ranges == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+    assert shaky.ranges == [FROM_0, FROM_HALF, FROM_HALF]
 
 
 def test_wrong_network_settings_are_one_sentence(mirror, target, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://nowhere")
-    with pytest.raises(DownloadError, match="network settings of this machine"):
+    with pytest.raises(DownloadError, match="proxy"):
         fetch(target, mirror(sends(BODY)))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_is_one_sentence(mirror, target, part):
-    target.parent.mkdir()
     part.symlink_to("/dev/full")
     good, second = mirror(sends(BODY)), mirror(sends(BODY))
     with pytest.raises(DownloadError, match=r"No space left on device\): make room"):
@@ -265,25 +255,39 @@ def test_folder_that_cannot_be_made_is_one_sentence(mirror, tmp_path):
         fetch(tmp_path / "taken" / "data.tar.gz", mirror(sends(BODY)))
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
-def test_a_stopped_process_leaves_what_the_next_continues(mirror, target, part, how):
-    server = mirror(stalls(BODY, after=HALF), sends(BODY))
+def start_download(server, target):
+    """Start a process that downloads, and waits for a mirror as long as need be."""
     code = (
-        "from pathlib import Path; from course_utils._engine.download import download; "
-        f"download('Photos', [{server.url!r}], Path({str(target)!r}), "
-        f"size_bytes={len(BODY)}, md5={MD5!r}, window_s=60, find_s=60)"
+        "from pathlib import Path; from course_utils._engine import download; "
+        "download.FIND_S = download.WINDOW_S = 60; "
+        f"download.download('Photos', [{server.url!r}], Path({str(target)!r}), "
+        f"size_bytes={len(BODY)}, checksum={MD5!r})"
     )
-    command, root = [sys.executable, "-c", code], Path(__file__).parent.parent
-    child = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def wait_for_half(child, part):
     tick = threading.Event()
     while not (part.exists() and part.stat().st_size == HALF):
         assert child.poll() is None
         tick.wait(0.01)
-    child.send_signal(how)
-    assert child.wait() != 0
-    assert part.read_bytes() == BODY[:HALF]
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
+def test_a_stopped_process_leaves_what_the_next_continues(mirror, target, part, how):
+    server = mirror(stalls(BODY, after=HALF), sends(BODY))
+    with start_download(server, target) as child:
+        wait_for_half(child, part)
+        child.send_signal(how)
+        assert child.wait() != 0
     fetch(target, server)
-    assert server.ranges == [None, f"bytes={HALF}-"]
+    assert server.ranges == [FROM_0, FROM_HALF]
     assert target.read_bytes() == BODY
 
 
@@ -291,42 +295,20 @@ def test_two_processes_share_one_download(mirror, target, part):
     first_may_end = threading.Event()
 
     def waits(handler, server):
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(BODY)))
-        handler.end_headers()
+        head(handler, 200, Content_Length=len(BODY))
         handler.wfile.write(BODY[:HALF])
         first_may_end.wait()
         handler.wfile.write(BODY[HALF:])
 
     server = mirror(waits, sends(BODY))
-    code = (
-        "from pathlib import Path; from course_utils._engine.download import download; "
-        f"download('Photos', [{server.url!r}], Path({str(target)!r}), "
-        f"size_bytes={len(BODY)}, md5={MD5!r}, window_s=60, find_s=60)"
-    )
-
-    def start():
-        return subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=Path(__file__).parent.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    one, tick = start(), threading.Event()
-    while not (part.exists() and part.stat().st_size == HALF):
-        assert one.poll() is None
-        tick.wait(0.01)
-    two = start()
-    said = two.stdout.readline()
-    assert said == (
-        f"Another process is downloading Photos into {target.parent}: waiting for it.\n"
-    )
-    first_may_end.set()
-    assert [one.wait(), two.wait()] == [0, 0]
-    one.communicate(), two.communicate()
-    assert server.ranges == [None]
+    with start_download(server, target) as one:
+        wait_for_half(one, part)
+        with start_download(server, target) as two:
+            said = two.stdout.readline()
+            assert said == f"Waiting for another process that downloads {target}\n"
+            first_may_end.set()
+            assert [one.wait(), two.wait()] == [0, 0]
+    assert server.ranges == [FROM_0]
     assert target.read_bytes() == BODY
     assert [path.name for path in target.parent.iterdir()] == [target.name]
 
@@ -350,43 +332,30 @@ GOOD_FILES = [(f"set/{n}", tarfile.REGTYPE, n.encode() * 5000) for n in ("one", 
 
 def test_extract_fills_a_folder_and_keeps_what_is_there(tmp_path):
     archive = make_tar(tmp_path / "good.tgz", *GOOD_FILES)
-    extract(archive, tmp_path / "data")
-    (tmp_path / "data" / "set" / "one").unlink()
-    (tmp_path / "data" / "set" / "mine").write_text("mine")
-    extract(archive, tmp_path / "data")
-    assert {p.name for p in (tmp_path / "data").iterdir()} == {"set"}
-    found = {p.name: p.read_bytes() for p in (tmp_path / "data" / "set").iterdir()}
+    data = tmp_path / "data"
+    data.mkdir()
+    extract(archive, data)
+    (data / "set" / "one").unlink()
+    (data / "set" / "mine").write_text("mine")
+    extract(archive, data)
+    assert {p.name for p in data.iterdir()} == {"set"}
+    found = {p.name: p.read_bytes() for p in (data / "set").iterdir()}
     assert found == {"one": b"one" * 5000, "two": b"two" * 5000, "mine": b"mine"}
 
 
-@pytest.mark.parametrize("has_filter", [True, False])
 @pytest.mark.parametrize(
     "evil",
-    [
-        ("../evil", tarfile.REGTYPE, b"evil"),
-        ("set/../../evil", tarfile.REGTYPE, b"evil"),
-        ("/tmp/evil", tarfile.REGTYPE, b"evil"),
-        ("set/link", tarfile.SYMTYPE, "/etc"),
-        ("set/link", tarfile.LNKTYPE, "../../evil"),
-        ("set/device", tarfile.FIFOTYPE, ""),
-    ],
+    [("../evil", tarfile.REGTYPE, b"evil"), ("set/link", tarfile.SYMTYPE, "/etc")],
     ids=lambda member: member[0],
 )
-def test_extract_refuses_whatever_leads_outside(
-    tmp_path, monkeypatch, evil, has_filter
-):
-    if not has_filter:
-        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+def test_extract_refuses_what_leads_outside_and_leaves_nothing(tmp_path, evil):
     archive = make_tar(tmp_path / "evil.tgz", *GOOD_FILES, evil)
-    with pytest.raises(DownloadError, match=f"holds '{evil[0]}'"):
-        extract(archive, tmp_path / "data")
-    assert {p.name for p in tmp_path.rglob("*")} == {"evil.tgz", "data"}
+    with pytest.raises(DownloadError, match=r"evil\.tgz cannot be unpacked in"):
+        extract(archive, tmp_path)
+    assert {p.name for p in tmp_path.rglob("*")} == {"evil.tgz"}
 
 
-def test_extract_of_a_cut_archive_leaves_no_half_filled_folder(tmp_path):
-    noise = ("set/noise", tarfile.REGTYPE, BODY)
-    archive = make_tar(tmp_path / "cut.tgz", *GOOD_FILES, noise)
-    archive.write_bytes(archive.read_bytes()[:HALF])
-    with pytest.raises(DownloadError, match="delete it and fetch it again"):
-        extract(archive, tmp_path / "data")
-    assert list((tmp_path / "data").iterdir()) == []
+def test_extract_into_a_full_or_forbidden_folder_is_one_sentence(tmp_path):
+    archive = make_tar(tmp_path / "good.tgz", *GOOD_FILES)
+    with pytest.raises(DownloadError, match=r"nowhere.*make room there or choose"):
+        extract(archive, tmp_path / "nowhere")

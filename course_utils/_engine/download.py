@@ -1,47 +1,76 @@
-"""Downloads that are announced, verified and remembered; safe unpacking."""
+"""Large files from mirrors: resumed, verified, fetched by one process at a time."""
 
 from __future__ import annotations
 
 import contextlib
-import gzip
-import json
-import math
+import hashlib
 import os
 import tarfile
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
-from course_utils._engine.files import write_atomically
-from course_utils._engine.mirrors import Fetch
 from course_utils._engine.places import cache_dir, downloads_allowed
+from course_utils._engine.time_limit import in_time
 
+FIND_S = 10.0  # in all, to find a mirror that answers
+WINDOW_S = 10.0  # over which a mirror's speed is judged
+SLOWEST = 100_000  # bytes a second; a slower mirror is left for the next one
 REMEMBERED_S = 600
-WHAT_TO_DO = (
-    "name a folder that holds the data with COURSE_DATA=DIR, fetch it later with "
-    "`course prepare SET`, or use the drawn images with "
-    "COURSE_DATA=built-in"
-)
+MIB = 2**20
 
 
 class DownloadError(RuntimeError):
     """Data could not be fetched, saved or unpacked; the text says what to do."""
 
 
+class _MirrorFailed(Exception):
+    """Why a mirror did not deliver the file."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """The file that is wanted; see `download`."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    checksum: str
+
+    def __str__(self) -> str:
+        """Return name and size, for messages."""
+        if self.size_bytes < MIB:
+            return f"{self.name} ({self.size_bytes / 1024:.1f} KiB)"
+        return f"{self.name} ({self.size_bytes / MIB:.0f} MiB)"
+
+    @property
+    def part(self) -> Path:
+        """Return where the bytes lie that have arrived."""
+        return self.path.with_name(self.path.name + ".part")
+
+    def arrived(self) -> int:
+        """Return the number of bytes that have arrived."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def is_right(self, path: Path) -> bool:
+        """Return whether the file lies at `path`, unchanged."""
+        if not path.is_file():
+            return False
+        kind = "md5" if len(self.checksum) == 32 else "sha256"
+        with path.open("rb") as file:
+            found = hashlib.file_digest(
+                file, lambda: hashlib.new(kind, usedforsecurity=False)
+            )
+        return found.hexdigest().startswith(self.checksum)
+
+
 def download(
-    name: str,
-    urls: Sequence[str],
-    destination: Path,
-    *,
-    size_bytes: int,
-    md5: str,
-    find_s: float = 10.0,
-    window_s: float = 10.0,
-    floor_bytes_per_s: float = 100_000,
+    name: str, urls: Sequence[str], destination: Path, *, size_bytes: int, checksum: str
 ) -> Path:
     """Return the path of a verified file, fetched first if it is not there yet.
 
@@ -54,11 +83,8 @@ def download(
         name: What is fetched, for messages, such as "CIFAR-10".
         urls: Addresses of byte-identical copies, best first.
         destination: Where the file shall lie; a missing folder is made.
-        size_bytes: Size of the file.
-        md5: Checksum of the file, in hexadecimal.
-        find_s: Seconds in all to find a mirror that answers, shared among them.
-        window_s: Seconds over which a mirror's speed is judged.
-        floor_bytes_per_s: A mirror slower than this is left for the next one.
+        size_bytes: Size of the file, within a hundredth.
+        checksum: Its MD5, 32 hexadecimal digits; else the first digits of its SHA-256.
 
     Returns:
         `destination`.
@@ -67,44 +93,46 @@ def download(
         DownloadError: No mirror delivered, downloads are forbidden, or the file
             cannot be saved.
     """
-    destination = Path(destination)
+    file = _File(name, destination, size_bytes, checksum)
     folder = destination.parent
-    fetch = Fetch(
-        name, destination, size_bytes, md5, find_s, window_s, floor_bytes_per_s
+    what_to_do = (
+        f"put {destination.name} into {folder} yourself, fetch it later with `course "
+        "prepare`, name a folder that has the data with COURSE_DATA=DIR, or take what "
+        "ships with the course, COURSE_DATA=built-in"
     )
     try:
-        if fetch.is_there():
+        if file.is_right(destination):
             return destination
         if not downloads_allowed():
-            if fetch.settle():
-                return destination
             raise DownloadError(
-                f"{name} is not in {folder} and COURSE_OFFLINE forbids its download "
-                f"({fetch.size}): {WHAT_TO_DO}."
+                f"{file} is not in {folder}, or not whole, and COURSE_OFFLINE forbids "
+                f"its download: {what_to_do}."
             )
         folder.mkdir(parents=True, exist_ok=True)
-        with _alone(fetch):
-            return _fetch(fetch, urls)
+        with _alone(file):
+            if not file.is_right(destination):  # another process may have fetched it
+                _fetch(file, urls)
+        return destination
+    except _MirrorFailed as error:
+        raise DownloadError(
+            f"{file} could not be downloaded ({error}): {what_to_do}."
+        ) from None
     except OSError as error:
         raise DownloadError(
-            f"{name} ({fetch.size}) cannot be saved in {folder} ({error.strerror}): "
-            "make room there or choose a folder that can be written; what has arrived "
-            "is kept, and the next try continues from it."
+            f"{file} cannot be saved in {folder} ({error.strerror or error}): make "
+            "room there or choose a folder that can be written; what has arrived is "
+            "kept, and the next try continues from it."
         ) from error
 
 
 @contextlib.contextmanager
-def _alone(fetch: Fetch) -> Iterator[None]:
+def _alone(file: _File) -> Iterator[None]:
     """Wait until no other process downloads the same file to the same place."""
-    lock = FileLock(fetch.destination.with_name(fetch.destination.name + ".lock"))
+    lock = FileLock(f"{file.path}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(
-            f"Another process is downloading {fetch.name} into "
-            f"{fetch.destination.parent}: waiting for it.",
-            flush=True,
-        )
+        print(f"Waiting for another process that downloads {file.path}", flush=True)
         lock.acquire()
     try:
         yield
@@ -114,99 +142,138 @@ def _alone(fetch: Fetch) -> Iterator[None]:
         lock.release()
 
 
-def _fetch(fetch: Fetch, urls: Sequence[str]) -> Path:
-    if fetch.settle():
-        return fetch.destination
-    wait_s = _failures().get(fetch.md5, 0) + REMEMBERED_S - time.time()
-    if 0 < wait_s <= REMEMBERED_S:
-        raise DownloadError(
-            f"No mirror of {fetch.name} sent anything a short while ago, and lessons "
-            f"ask none for another {math.ceil(wait_s / 60)} min: {WHAT_TO_DO}."
-        )
-    before = fetch.have()
-    reasons = fetch.run(urls)
-    if not reasons:
-        return fetch.destination
-    if fetch.have() <= before:
-        _remember_failure(fetch.md5)
-    raise DownloadError(
-        f"{fetch.name} ({fetch.size}) could not be downloaded ({'; '.join(reasons)}): "
-        f"{WHAT_TO_DO}."
-    )
+def _fetch(file: _File, urls: Sequence[str]) -> None:
+    """Fetch the file from the first mirror that delivers it.
 
-
-def _failures_file() -> Path:
-    return cache_dir() / "failed_downloads.json"
-
-
-def _failures() -> dict[str, float]:
-    """Return when each download last failed: checksum → seconds since 1970."""
-    try:
-        return {
-            k: float(v) for k, v in json.loads(_failures_file().read_text()).items()
-        }
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # none yet, or damaged
-
-
-def _remember_failure(md5: str) -> None:
-    text = json.dumps(_failures() | {md5: time.time()})
-    with contextlib.suppress(OSError):
-        write_atomically(_failures_file(), lambda path: path.write_text(text))
+    Raises:
+        _MirrorFailed: None did; it names them all.
+    """
+    failure = cache_dir() / f"no-mirror-{file.checksum}"
+    if failure.exists() and time.time() - failure.stat().st_mtime < REMEMBERED_S:
+        raise _MirrorFailed("no mirror sent anything within the last ten minutes")
+    before = file.arrived()
+    hosts: dict[str, list[str]] = {}  # by the reason why they failed
+    for url in urls:
+        try:
+            _ask_mirror(url, file, FIND_S / len(urls))
+            return
+        except _MirrorFailed as error:
+            hosts.setdefault(str(error), []).append(urlsplit(url).netloc)
+    if file.arrived() <= before:
+        with contextlib.suppress(OSError):
+            failure.parent.mkdir(parents=True, exist_ok=True)
+            failure.touch()
+    reasons = [f"{', '.join(names)} {reason}" for reason, names in hosts.items()]
+    raise _MirrorFailed("; ".join(reasons))
 
 
 def forget_failures() -> None:
     """Let the next download ask its mirrors again, whatever happened before."""
-    with contextlib.suppress(OSError):
-        _failures_file().unlink()
+    for failure in cache_dir().glob("no-mirror-*"):
+        failure.unlink()
+
+
+def _ask_mirror(url: str, file: _File, answer_s: float) -> None:
+    """Fetch from one mirror what is missing, and put the verified file in its place.
+
+    Raises:
+        _MirrorFailed: It did not deliver; the part holds what has arrived.
+    """
+    all_from_here = not file.arrived()
+    while True:
+        before = file.arrived()
+        try:
+            _receive(url, file, answer_s)
+        except _MirrorFailed:
+            if file.arrived() > before + file.size_bytes / 20:
+                continue  # it got on: the same mirror again, from where it broke off
+            raise
+        if file.is_right(file.part):
+            file.part.replace(file.path)
+            return
+        file.part.unlink(missing_ok=True)
+        if all_from_here:
+            raise _MirrorFailed("sent a file with a wrong checksum")
+        all_from_here = True  # perhaps another mirror began with something else
+
+
+def _receive(url: str, file: _File, answer_s: float) -> None:
+    """Append to the part what a mirror sends."""
+    import httpx
+    from tqdm.auto import tqdm
+
+    position = file.arrived()
+    # The file is wanted as it lies on the mirror, however it is packed.
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={position}-"}
+    request = httpx.stream(
+        "GET", url, headers=headers, follow_redirects=True, timeout=WINDOW_S
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            answer = in_time(lambda: stack.enter_context(request), answer_s)
+        except TimeoutError:
+            raise _MirrorFailed(f"did not answer within {answer_s:.1f} s") from None
+        except Exception as error:  # whatever it is, it is this mirror's failure
+            raise _MirrorFailed(f"cannot be reached: {error}") from None
+        if answer.status_code == 416:
+            return  # nothing is missing, says the mirror; the checksum tells
+        if answer.status_code not in (200, 206):
+            raise _MirrorFailed(f"answered {answer.status_code} {answer.reason_phrase}")
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            raise _MirrorFailed("answered with a web page")
+        if answer.status_code == 200:
+            position = 0  # it knows no ranges, and begins anew
+        at = f", continuing at {position / MIB:.0f} MiB" if position else ""
+        print(f"Downloading {file} from {urlsplit(url).netloc}{at}")
+        bar = tqdm(total=file.size_bytes, initial=position, unit="B", unit_scale=True)
+        file.part.touch()
+        # In place: a mirror that begins anew and breaks off has destroyed nothing.
+        with bar, file.part.open("r+b") as part:
+            part.seek(position)
+            since = time.monotonic()
+            try:
+                for chunk in answer.iter_raw():
+                    part.write(chunk)
+                    part.flush()  # a process that is killed keeps what arrived
+                    bar.update(len(chunk))
+                    if part.tell() > 1.01 * file.size_bytes:
+                        raise _MirrorFailed("sends more than the whole file")
+                    if time.monotonic() - since > WINDOW_S:
+                        if part.tell() - position < SLOWEST * WINDOW_S:
+                            raise _MirrorFailed(f"sends below {SLOWEST // 1000} kB/s")
+                        since, position = time.monotonic(), part.tell()
+            except httpx.HTTPError as error:
+                raise _MirrorFailed(f"broke off: {error}") from None
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive into `folder`; none of its folders ever stands half-filled.
+    """Unpack a verified tar archive; none of its folders ever stands half-filled.
 
     All is unpacked beside its place first. A folder that is there already is
     filled file by file, and what else it holds stays.
 
     Args:
-        archive: A .tar, .tar.gz or .tgz file.
-        folder: Where the archive's own folders shall lie; made if it is missing.
+        archive: A .tar, .tar.gz or .tgz file, as `download` returns it.
+        folder: Where the archive's own folders shall lie.
 
     Raises:
-        DownloadError: The archive is damaged, holds anything but files and folders
-            that lie inside `folder`, or cannot be unpacked there.
+        DownloadError: The archive cannot be unpacked there.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary,
             tarfile.open(archive) as tar,
         ):
-            # A second guard; Python has it from 3.11.4 on.
+            # Nothing may land outside the folder; Python knows it from 3.11.4 on.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            for member in tar:
-                _refuse_outside(archive, member)
             tar.extractall(temporary)
             for entry in Path(temporary).iterdir():
                 _move(entry, folder / entry.name)
-    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (OSError, tarfile.TarError) as error:
         raise DownloadError(
-            f"{archive} cannot be unpacked ({error}): delete it and fetch it again."
+            f"{archive.name} cannot be unpacked in {folder} ({error}): make room "
+            "there or choose a folder that can be written."
         ) from error
-    except OSError as error:
-        raise DownloadError(
-            f"{archive.name} cannot be unpacked in {folder} ({error.strerror}): make "
-            "room there or choose a folder that can be written."
-        ) from error
-
-
-def _refuse_outside(archive: Path, member: tarfile.TarInfo) -> None:
-    path = PurePosixPath(member.name)
-    plain = member.isfile() or member.isdir()
-    if not plain or path.is_absolute() or ".." in path.parts:
-        raise DownloadError(
-            f"{archive} holds {member.name!r}, which is a link or lies outside the "
-            "folder: nothing was unpacked; delete the archive and fetch it again."
-        )
 
 
 def _move(source: Path, target: Path) -> None:

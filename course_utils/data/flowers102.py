@@ -95,7 +95,7 @@ def prepare_flowers102(folder: Path) -> Path:
             [f"{mirror}/{name}" for mirror in MIRRORS],
             target / name,
             size_bytes=size_bytes,
-            md5=md5,
+            checksum=md5,
         )
         if is_archive:
             extract(path, target)
