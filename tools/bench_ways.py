@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -102,26 +100,14 @@ def loading(loader: DataLoader) -> Way:
     return lambda: timed(len(loader.dataset), lambda: list(map(len, loader)))
 
 
-def training(
-    loader: DataLoader,
-    *,
-    val_size: int = VAL_SIZE,
-    device: torch.device = DEVICE,
-    **options: Any,
-) -> Way:
+def training(loader: DataLoader, amp: Amp = "auto") -> Way:
     """Return a way that calls `train` for one epoch of `loader`.
 
-    All that the call does counts, also the validation on `val_size` images.
-
-    Args:
-        loader: The training images.
-        val_size: Images to validate on; not counted as images trained on.
-        device: Where to train.
-        options: Passed on to `train`.
+    All that the call does counts, also the validation on a few images.
     """
-    model = cifar_resnet(20).to(device)
+    model = cifar_resnet(20).to(DEVICE)
     optimizer = optimizer_of(model)
-    val_loader = array_loader(val_size)
+    val_loader = array_loader(VAL_SIZE)
 
     def epoch() -> None:
         train(
@@ -130,22 +116,22 @@ def training(
             val_loader,
             num_epochs=1,
             optimizer=optimizer,
+            amp=amp,
             progress=False,
-            **options,
         )
 
     return lambda: timed(len(loader.dataset), epoch)
 
 
-def plain_training(loader: DataLoader, device: torch.device = DEVICE) -> Way:
+def plain_training(loader: DataLoader) -> Way:
     """Return a way that trains for one epoch with the loop of the textbooks."""
-    model = cifar_resnet(20).to(device)
+    model = cifar_resnet(20).to(DEVICE)
     optimizer = optimizer_of(model)
 
     def epoch() -> None:
         model.train()
         for images, labels in loader:
-            images, labels = images.to(device), labels.to(device)
+            images, labels = images.to(DEVICE), labels.to(DEVICE)
             optimizer.zero_grad()
             loss = F.cross_entropy(model(images), labels)
             loss.backward()
@@ -158,7 +144,6 @@ def steps_alone(
     number: int,
     batch_size: int = BATCH_SIZE,
     *,
-    device: torch.device = DEVICE,
     amp: Amp = "auto",
     model: nn.Module | None = None,
 ) -> Way:
@@ -167,17 +152,16 @@ def steps_alone(
     Args:
         number: Images to count; the steps are ``number // batch_size``.
         batch_size: Images a step.
-        device: Where to train.
         amp: As in `train`.
         model: The network; default a ResNet-20.
     """
     model = model or cifar_resnet(20)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(DEVICE, memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
-    precision = MixedPrecision(device, amp)
-    images = torch.randn(batch_size, 3, 32, 32, device=device)
+    precision = MixedPrecision(DEVICE, amp)
+    images = torch.randn(batch_size, 3, 32, 32, device=DEVICE)
     images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(10, (batch_size,), device=device)
+    labels = torch.randint(10, (batch_size,), device=DEVICE)
 
     def steps() -> None:
         model.train()
@@ -210,9 +194,9 @@ def judging(number: int, *, bare: bool) -> Way:
     return lambda: timed(number, work)
 
 
-def matrix_products(side: int, flops: int, device: torch.device = DEVICE) -> Way:
+def matrix_products(side: int, flops: int) -> Way:
     """Return a way that multiplies bfloat16 matrices, `flops` operations an image."""
-    matrix = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    matrix = torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16)
 
     def products() -> None:
         for _ in range(20):
@@ -229,29 +213,3 @@ def flops_per_image(model: nn.Module) -> int:
         F.cross_entropy(model(images), torch.tensor([0, 1], device=device)).backward()
     model.zero_grad()
     return counter.get_total_flops() // len(images)
-
-
-def peak_memory_mib(batch_size: int, device: torch.device = DEVICE) -> float | None:
-    """Return the memory that three training steps take; None where unknown.
-
-    On a GPU, what tensors take; on a CPU, by how much the process grew, so it has to be
-    a new one.
-    """
-    way = steps_alone(3 * batch_size, batch_size, device=device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        way()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return None
-
-    def kib(name: str) -> int:
-        lines = status.read_text("utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith(name))
-
-    before = kib("VmRSS")
-    way()
-    # not getrusage's ru_maxrss: that starts at the size of the parent process
-    return (kib("VmHWM") - before) / 2**10
