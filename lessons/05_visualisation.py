@@ -993,7 +993,7 @@ for axis, name in zip(
         ("scaled by 4", large),
     ):
         ours = fixed if "fixed" in name else random_direction(network, seed=0)
-        cuts[label] = explain.loss_slice(network, batch, [ours], steps).numpy()
+        cuts[label] = explain.loss_slice(network, batch, ours, steps).numpy()
     plotting.plot_loss_slice(steps, cuts, axis)
     axis.lines[1].set_linestyle("--")
     axis.set(title=name, xlabel="step α", ylabel="cross-entropy loss")
@@ -1022,7 +1022,7 @@ for name in ("residual", "plain"):
         explain.filter_normalised_directions(networks[name], seed)[0] for seed in seeds
     ]
     cuts[name] = np.stack(
-        [explain.loss_slice(networks[name], batch, [d], alphas) for d in directions]
+        [explain.loss_slice(networks[name], batch, d, alphas) for d in directions]
     )
 _, axis = plt.subplots(figsize=(6.5, 3))
 plotting.plot_seeds(cuts, axis, x=alphas)

@@ -1,8 +1,7 @@
-"""The loss surface: directions as long as the filters, a model left as it was."""
+"""Slices of the loss: directions as long as the filters, a model left as it was."""
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.explain.landscape import filter_normalised_directions, loss_slice
 from course_utils.models import cifar_plain, cifar_resnet, resnet50
@@ -14,10 +13,8 @@ def network(make=cifar_resnet):
     return make(8)
 
 
-def loader(count=5, batch_size=2):
-    generator = torch.Generator().manual_seed(1)
-    images = torch.randn(count, 3, 8, 8, generator=generator)
-    return DataLoader(TensorDataset(images, torch.arange(count)), batch_size)
+IMAGES = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+BATCH = IMAGES, torch.arange(5)
 
 
 def state(model):
@@ -61,53 +58,29 @@ def test_the_seed_makes_the_direction():
 def test_alpha_zero_is_the_models_own_loss(make):
     model = network(make).train()
     before = state(model)
-    directions = filter_normalised_directions(model)
-    losses = loss_slice(model, loader(), directions, [-0.5, 0, 0.5])
+    (direction,) = filter_normalised_directions(model)
+    losses = loss_slice(model, BATCH, direction, [-0.5, 0, 0.5])
     assert_unchanged(model, before)
-    assert losses[1].item() == pytest.approx(evaluate(model, loader()).loss, rel=1e-5)
+    assert losses[1].item() == pytest.approx(evaluate(model, [BATCH]).loss, rel=1e-5)
     assert losses[0] != losses[1]
 
 
-def test_a_point_of_the_plane_is_the_loss_of_the_moved_weights():
+def test_a_point_of_the_line_is_the_loss_of_the_moved_weights():
     model = network()
-    one, two = filter_normalised_directions(model, count=2)
-    batch = next(iter(loader(4, 4)))
-    losses = loss_slice(model, batch, [one, two], [0.0, 0.3, 0.6], [0.0, 0.2])
-    assert losses.shape == (3, 2)
+    (direction,) = filter_normalised_directions(model)
+    losses = loss_slice(model, BATCH, direction, [0.0, 0.3, 0.6])
+    assert losses.shape == (3,)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            weight += 0.6 * one[name] + 0.2 * two[name]
-    assert losses[2, 1].item() == pytest.approx(evaluate(model, [batch]).loss, rel=1e-4)
+            weight += 0.6 * direction[name]
+    assert losses[2].item() == pytest.approx(evaluate(model, [BATCH]).loss, rel=1e-4)
 
 
 def test_weights_are_as_they_were_after_an_error():
     model = network().train()
     before = state(model)
-    images, labels = next(iter(loader()))
-    batches = [(images, labels), (images[:, :2], labels)]  # two channels: an error
+    images, labels = BATCH
+    (direction,) = filter_normalised_directions(model)
     with pytest.raises(RuntimeError, match="channels"):
-        loss_slice(model, batches, filter_normalised_directions(model), [0.5])
+        loss_slice(model, (images[:, :2], labels), direction, [0.5])
     assert_unchanged(model, before)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ({"batches": []}, "no batch to take the loss of"),
-        ({"directions": []}, "Got 0 directions; expected a list of one for alphas"),
-        ({"betas": [0.0]}, "Got 1 directions; .* two for alphas and betas"),
-        (
-            {"directions": filter_normalised_directions(resnet50(4))},
-            "does not have the shapes of this network's parameters; make it with",
-        ),
-    ],
-)
-def test_what_does_not_fit_is_refused(arguments, sentence):
-    model = network()
-    usual = {
-        "batches": loader(),
-        "directions": filter_normalised_directions(model),
-        "alphas": [0.0],
-    }
-    with pytest.raises(ValueError, match=sentence):
-        loss_slice(model, **{**usual, **arguments})

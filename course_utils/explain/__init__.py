@@ -1,4 +1,10 @@
-"""What a network looks at, and what its parts contribute."""
+"""What a network looks at, and what its parts contribute.
+
+features         feature maps, the features before the classifier, Grad-CAM
+ablation         blocks taken out or swapped, what each adds; BatchNorm estimated anew
+receptive_field  how much of the image one position of a feature map sees
+landscape        the loss along a line through the weights
+"""
 
 from course_utils.explain.ablation import (
     BranchStatistics,
@@ -6,6 +12,7 @@ from course_utils.explain.ablation import (
     block_names,
     blocks_swapped,
     branch_statistics,
+    renormalised,
 )
 from course_utils.explain.features import (
     feature_maps,
@@ -13,14 +20,8 @@ from course_utils.explain.features import (
     penultimate_features,
     randomised,
 )
-from course_utils.explain.landscape import (
-    filter_normalised_directions,
-    loss_slice,
-)
-from course_utils.explain.receptive_field import (
-    ReceptiveField,
-    receptive_field,
-)
+from course_utils.explain.landscape import filter_normalised_directions, loss_slice
+from course_utils.explain.receptive_field import ReceptiveField, receptive_field
 
 __all__ = [
     "BranchStatistics",
@@ -36,4 +37,5 @@ __all__ = [
     "penultimate_features",
     "randomised",
     "receptive_field",
+    "renormalised",
 ]

@@ -1,21 +1,19 @@
 """Inside the residual: what each block adds, and what is left without it."""
 
+import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
-from course_utils.explain.observing import (
-    near_matches,
-    observed,
-    refuse_images,
-)
+from course_utils.explain.observing import near_matches, observed
 from course_utils.models import BasicBlock, Bottleneck
 from course_utils.models.cifar import PlainBlock
-from course_utils.models.modes import device_of
+from course_utils.models.modes import device_of, in_mode
 
 RESIDUAL = (BasicBlock, Bottleneck)
 
@@ -46,14 +44,12 @@ def branch_statistics(model: nn.Module, images: Tensor) -> dict[str, BranchStati
         addition, each the mean over the images.
 
     Raises:
-        ValueError: If the network has no residual block, or `images` is no batch of
-            images.
+        ValueError: If the network has no residual block.
 
     Source: He et al. 2015 (arXiv 1512.03385), section 4.2, "Analysis of Layer
     Responses", which has the same for standard deviations.
     Taught in: lesson 05, "Inside the residual".
     """
-    refuse_images(images)
     blocks = {n: b for n, b in _blocks(model).items() if isinstance(b, RESIDUAL)}
     if not blocks:
         raise ValueError(
@@ -126,9 +122,8 @@ def block_deleted(model: nn.Module, name: str) -> Iterator[None]:
     block = _block(model, name)
     if not _can_go(block):
         raise ValueError(
-            f"Block {name!r} changes the shape from {_shapes(block)} and has no "
-            f"shortcut that would do so in its place; choose one of "
-            f"{', '.join(block_names(model))}."
+            f"Block {name!r} changes the shape and has no shortcut that would do so in "
+            f"its place; choose one of {', '.join(block_names(model))}."
         )
     rest: nn.Module = nn.Identity()
     if isinstance(block, RESIDUAL):
@@ -155,12 +150,36 @@ def blocks_swapped(model: nn.Module, one: str, other: str) -> Iterator[None]:
     first, second = _block(model, one), _block(model, other)
     if _shapes(first) != _shapes(second):
         raise ValueError(
-            f"Block {one!r} maps {_shapes(first)}, but {other!r} maps "
-            f"{_shapes(second)}; swap two blocks of one stage, neither its first if "
-            "that changes the shape."
+            f"Blocks {one!r} and {other!r} are of different shapes; swap two of one "
+            "stage, neither its first if that changes the shape."
         )
     with _replaced(model, {one: second, other: first}):
         yield
+
+
+def renormalised(
+    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> nn.Module:
+    """Return a copy of the model with BatchNorm's statistics estimated anew.
+
+    Without a block, the norms behind it receive another mean and variance than in
+    training. The accuracy of ``renormalised(model, train_loader)`` inside a ``with
+    block_deleted(model, name)`` tells that harm from the loss of the block itself.
+
+    Args:
+        model: The network; it stays as it is.
+        batches: Training images, normalised but not augmented, with labels, which are
+            not looked at; usually a loader. Every batch counts alike.
+
+    Returns:
+        The copy, on the same device and in the same mode.
+
+    Taught in: lesson 05, "Deleting a block".
+    """
+    twin = copy.deepcopy(model)
+    with in_mode(twin, training=True):
+        update_bn(batches, twin, device_of(twin))
+    return twin
 
 
 @contextmanager
@@ -194,25 +213,14 @@ def _block(model: nn.Module, name: str) -> nn.Module:
     return blocks[name]
 
 
-class _Shapes(NamedTuple):
-    in_channels: int
-    out_channels: int
-    stride: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.in_channels} to {self.out_channels} channels at stride "
-            f"{self.stride}"
-        )
-
-
-def _shapes(block: nn.Module) -> _Shapes:
+def _shapes(block: nn.Module) -> tuple[int, int, int]:
+    """Return the channels that a block takes and puts out, and its stride."""
     convs = [part for part in block.children() if isinstance(part, nn.Conv2d)]
     stride = math.prod(conv.stride[0] for conv in convs)
-    return _Shapes(convs[0].in_channels, convs[-1].out_channels, stride)
+    return convs[0].in_channels, convs[-1].out_channels, stride
 
 
 def _can_go(block: nn.Module) -> bool:
-    shapes = _shapes(block)
-    keeps_shape = shapes.in_channels == shapes.out_channels and shapes.stride == 1
+    in_channels, out_channels, stride = _shapes(block)
+    keeps_shape = in_channels == out_channels and stride == 1
     return isinstance(block, RESIDUAL) or keeps_shape

@@ -13,11 +13,7 @@ from torchvision.models.feature_extraction import (
 )
 
 from course_utils._engine import checks
-from course_utils.explain.observing import (
-    near_matches,
-    observed,
-    refuse_images,
-)
+from course_utils.explain.observing import near_matches, observed
 from course_utils.models.modes import device_of
 from course_utils.training.checkpoint import architecture_of, build_model
 
@@ -40,12 +36,10 @@ def feature_maps(
         convolutional layers.
 
     Raises:
-        ValueError: If there is no layer of that name (near matches are listed), or
-            `images` is no batch of images.
+        ValueError: If there is no layer of that name (near matches are listed).
 
     Taught in: lesson 05, "Filters and feature maps".
     """
-    refuse_images(images)
     layers = [layers] if isinstance(layers, str) else list(layers)
     with observed(model), torch.no_grad():
         return _extractor(model, layers)(images.to(device_of(model)))
@@ -86,8 +80,6 @@ def grad_cam(
     images: Tensor,
     layer: str,
     targets: Tensor | int | None = None,
-    *,
-    upsample: bool = False,
 ) -> Tensor:
     """Return where a layer found what speaks for a class, one map an image.
 
@@ -101,25 +93,18 @@ def grad_cam(
             `feature_maps`.
         targets: The class to explain, int64 (B,) or one for all; default each image's
             predicted class.
-        upsample: Whether to scale the maps bilinearly to the images' height and width.
 
     Returns:
-        float (B, h, w), or (B, H, W) if upsampled; at least 0, not scaled. A map may
-        be 0 everywhere: nothing there speaks for the class.
+        float (B, h, w), at least 0, not scaled. A map may be 0 everywhere: nothing
+        there speaks for the class.
 
     Raises:
-        ValueError: If the model has no convolution or gives no logits, there is no
-            such layer or its output is not (B, C', h, w), or a target is no class.
+        ValueError: If the network was built without a classifier, there is no such
+            layer or its output is not (B, C', h, w), or a target is no class.
 
     Source: Selvaraju et al. 2017 (arXiv 1610.02391), section 3.
     Taught in: lesson 05, "Grad-CAM".
     """
-    refuse_images(images)
-    if not any(isinstance(part, nn.Conv2d) for part in model.modules()):
-        raise ValueError(
-            f"{type(model).__name__} has no convolution, so no map to weigh; Grad-CAM "
-            "needs a convolutional network."
-        )
     _refuse_headless(model)
     with observed(model), torch.enable_grad():
         extract = _extractor(model, [layer, "fc"])
@@ -132,14 +117,14 @@ def grad_cam(
                 "Grad-CAM needs maps (B, C, h, w); choose a convolutional layer or a "
                 "stage."
             )
-        targets = _targets(targets, logits)
+        if targets is None:
+            targets = logits.argmax(1)
+        targets = torch.as_tensor(targets, device=logits.device).expand(len(logits))
+        checks.check_labels(targets, logits)
         scores = logits.gather(1, targets[:, None])  # (B, 1)
         (slopes,) = torch.autograd.grad(scores.sum(), maps)  # (B, C', h, w)
     weights = slopes.mean((2, 3), keepdim=True)  # (B, C', 1, 1)
-    cams = F.relu((weights * maps).sum(1)).detach()  # (B, h, w)
-    if upsample:
-        cams = F.interpolate(cams[:, None], images.shape[2:], mode="bilinear")[:, 0]
-    return cams
+    return F.relu((weights * maps).sum(1)).detach()  # (B, h, w)
 
 
 def randomised(
@@ -158,7 +143,8 @@ def randomised(
         The copy, on the same device and in the same mode.
 
     Raises:
-        ValueError: If the network is not the course's own, or has no such part.
+        ValueError: If the network is not the course's own.
+        AttributeError: If it has no such part.
 
     Source: Adebayo et al. 2018 (arXiv 1810.03292), section 3.
     Taught in: lesson 05, "Grad-CAM".
@@ -169,13 +155,6 @@ def randomised(
             f"{type(model).__name__} does not say how it was built, so no untrained "
             "one can be made; expected a network of course_utils.models."
         )
-    names = [name for name, _ in model.named_modules() if name]
-    for part in parts or ():
-        if part not in names:
-            raise ValueError(
-                f"There is no part {part!r} in this network; "
-                f"{near_matches(part, names)}"
-            )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         fresh = build_model(architecture)
@@ -218,21 +197,3 @@ def _refuse_headless(model: nn.Module) -> None:
             f"{type(model).__name__} has no classifier fc; give a network of the "
             "course, built with include_top=True."
         )
-
-
-def _targets(targets: Tensor | int | None, logits: Tensor) -> Tensor:
-    """Return one class an image, int64 (B,)."""
-    if targets is None:
-        return logits.argmax(1)
-    targets = torch.as_tensor(targets, device=logits.device)
-    num_classes = logits.shape[1]
-    if (
-        targets.shape not in ((), logits.shape[:1])
-        or targets.min() < 0
-        or targets.max() >= num_classes
-    ):
-        raise ValueError(
-            f"targets is {targets.tolist()}; expected one class from 0 to "
-            f"{num_classes - 1} for each of the {len(logits)} images, or one for all."
-        )
-    return targets.expand(len(logits))

@@ -1,10 +1,10 @@
-"""Looking at a network without changing it, and what is refused before that."""
+"""Looking at a network without changing it."""
 
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from torch import Tensor, nn
+from torch import nn
 
 from course_utils.models.modes import in_mode
 
@@ -34,13 +34,3 @@ def near_matches(name: str, names: Iterable[str]) -> str:
     return (
         f"did you mean {', '.join(near)}?" if near else f"try {', '.join(names[:6])}."
     )
-
-
-def refuse_images(images: Tensor) -> None:
-    """Raise if `images` is no batch that a network of the course can look at."""
-    if images.ndim != 4 or not len(images) or not images.is_floating_point():
-        raise ValueError(
-            f"images has shape {tuple(images.shape)} and type {images.dtype}; expected "
-            "normalised images, float (B, C, H, W) with at least one: a single image "
-            "goes in as image[None]."
-        )

@@ -53,36 +53,21 @@ def receptive_field(model: nn.Module, input_size: int) -> dict[str, ReceptiveFie
     Returns:
         By name (``"stem"``, ``"layer1"``, …), in running order.
 
-    Raises:
-        ValueError: If the model has no convolution, or `input_size` is below 1.
-
     Source: Dumoulin and Visin 2016 (arXiv 1603.07285) for the sizes; size and start
     add up kernel by kernel as in Araujo et al. 2019 (distill.pub), section "Single-path
     networks".
     Taught in: lesson 05, "The receptive field".
     """
-    if input_size < 1:
-        raise ValueError(
-            f"input_size is {input_size}; give the images' side in pixels."
-        )
     field = ReceptiveField(size=1, stride=1, start=0.0, positions=input_size)
     fields: dict[str, ReceptiveField] = {}
     for name, layer in model.named_modules():
         on_branch = ".downsample" not in name
         if on_branch and isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-            field = field.after(*map(_side, _geometry(layer)))
+            sizes = (layer.kernel_size, layer.stride, layer.padding)
+            field = field.after(*map(_side, sizes))
             top = name.split(".")[0]
             fields[top if top.startswith("layer") else "stem"] = field
-    if not fields:
-        raise ValueError(
-            f"{type(model).__name__} has no convolution, so every position sees "
-            "everything or one pixel; give a convolutional network."
-        )
     return fields
-
-
-def _geometry(layer: nn.Module) -> tuple:
-    return layer.kernel_size, layer.stride, layer.padding
 
 
 def _side(value: int | tuple[int, int]) -> int:
