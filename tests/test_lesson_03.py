@@ -173,7 +173,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("warmup_cosine", straight_down, "not a straight line"),
     ("depends_on_company", the_flag, "the outputs for an image"),
     ("depends_on_company", another_order, "the same company"),
-    ("depends_on_company", without_a_copy, "running means moved"),
+    ("depends_on_company", without_a_copy, "no_grad() does not stop"),
     ("depends_on_company", leaves_train_mode, "in another mode"),
     ("smoothed_cross_entropy", smoothed, "one number"),
     ("smoothed_cross_entropy", probabilities, "minus the log-probability"),

@@ -293,7 +293,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("loading_report", no_shapes, "Misfits has 0 names where 2"),
     ("loading_report", misfits_missing, "the third list only"),
     ("loading_report", unsorted, "not sorted"),
-    ("loading_report", loads_it, "The model has changed"),
+    ("loading_report", loads_it, "no loading"),
     ("loading_report", all_names, "three empty lists"),
     ("stratified_folds", not_stratified, "each class by itself"),
     ("stratified_folds", always_five, "how many does num_folds"),

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import close, module, tensor, truth
+from course_classroom.checks.values import (
+    close,
+    module,
+    refuse_slips,
+    tensor,
+    truth,
+)
 from course_utils.models import BasicBlock, Bottleneck, ResNet, cifar_resnet
 
 SHORTCUTS = (  # in_channels, out_channels, stride, dashed?
@@ -32,17 +38,16 @@ def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
         found = truth(answer(in_channels, out_channels, stride))
         if found == dashed:
             continue
-        start = (
-            f"{in_channels} → {out_channels} channels at stride {stride} gives "
-            f"{found}, which is wrong. "
-        )
         if not dashed:
-            raise Wrong(start + "Hint: what of the shape changes here?")
-        if stride == 1:
-            raise Wrong(
-                start + "Hint: stride 1 keeps height and width; what else has a shape?"
-            )
-        raise Wrong(start + "Hint: what does the stride do to height and width?")
+            hint = "what of the shape changes here?"
+        elif stride == 1:
+            hint = "stride 1 keeps height and width; what else has a shape?"
+        else:
+            hint = "what does the stride do to height and width?"
+        raise Wrong(
+            f"{in_channels} → {out_channels} channels at stride {stride} gives "
+            f"{found}, which is wrong. Hint: {hint}"
+        )
     return "Right for every shape: stride or channels, either one is enough."
 
 
@@ -52,47 +57,39 @@ def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
 )
 def start_as_identity(answer: Callable[[nn.Module], Any]) -> str:
     """Check that every block starts as the ReLU of its shortcut, all else untouched."""
-    networks = (
-        (lambda: cifar_resnet(14), "BasicBlock"),
-        (lambda: cifar_resnet(8, shortcut="B"), "BasicBlock"),
-        (lambda: ResNet(Bottleneck, (2, 1, 1, 1), stem="cifar"), "Bottleneck"),
-    )
-    for build, kind in networks:
-        model = build()
+    bottlenecks = ResNet(Bottleneck, (2, 1, 1, 1), stem="cifar")
+    for model in (cifar_resnet(14), cifar_resnet(8, shortcut="B"), bottlenecks):
         for norm in model.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 nn.init.uniform_(norm.weight, 0.5, 1.5)
                 nn.init.normal_(norm.bias, std=0.1)
-        for block in _blocks(model):
-            nn.init.zeros_(_last_norm(block).bias)
-        before = copy.deepcopy(model)
+        for norm in _last_norms(model):
+            nn.init.zeros_(norm.bias)
+        right = copy.deepcopy(model)
+        for norm in _last_norms(right):
+            nn.init.zeros_(norm.weight)
         answer(model)
-        _refuse_wrong_zeros(model, before, kind)
+        _refuse_other_zeros(model, right.state_dict())
     return "Every branch is silent, every block starts as its shortcut."
 
 
-def _blocks(model: nn.Module) -> list[BasicBlock | Bottleneck]:
-    return [m for m in model.modules() if isinstance(m, BasicBlock | Bottleneck)]
+def _last_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    """Return the norm that nothing but the addition follows, of each block."""
+    blocks = [m for m in model.modules() if isinstance(m, BasicBlock | Bottleneck)]
+    return [b.bn2 if isinstance(b, BasicBlock) else b.bn3 for b in blocks]
 
 
-def _last_norm(block: BasicBlock | Bottleneck) -> nn.BatchNorm2d:
-    return block.bn2 if isinstance(block, BasicBlock) else block.bn3
-
-
-def _refuse_wrong_zeros(model: nn.Module, before: nn.Module, kind: str) -> None:
-    """Raise `Wrong` unless the last factors, and they alone, are zero."""
-    last = [_last_norm(block).weight for block in _blocks(model)]
-    loud = sum(bool(weight.any()) for weight in last)
+def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
+    """Raise `Wrong` unless the last factors, and they alone, became zero."""
+    loud = [norm for norm in _last_norms(model) if norm.weight.any()]
     if loud:
         raise Wrong(
-            f"In {loud} of {len(last)} blocks of kind {kind} the branch still speaks. "
-            "Hint: how many norms has this branch, and which is the last?"
+            f"In {len(loud)} blocks of kind {type(model.layer1[0]).__name__} the "
+            "branch still speaks. Hint: how many norms has this branch, and which is "
+            "the last?"
         )
-    others = before.state_dict()
-    for name, value in model.state_dict(keep_vars=True).items():
-        if any(value is weight for weight in last):
-            continue
-        if not torch.equal(value, others[name]):
+    for name, value in model.state_dict().items():
+        if not torch.equal(value, right[name]):
             raise Wrong(
                 f"{name} was changed as well. Hint: in each block only one factor γ "
                 "becomes zero, the one that nothing but the addition follows."
@@ -181,14 +178,10 @@ def _check_values(block: nn.Module, x: Tensor, found: Tensor) -> None:
                 right - x + F.relu(bn1(x))
             ),
         }
-    if close(found, right):
-        return
-    for hint, slip in slips.items():
-        if close(found, slip):
-            raise Wrong(f"The values are not right. Hint: {hint}")
-    raise Wrong(
-        "The values are not right. Hint: go through the formula from the inside out."
-    )
+    if not close(found, right):
+        start = "The values are not right. Hint: "
+        refuse_slips(found, slips, start)
+        raise Wrong(start + "go through the formula from the inside out.")
 
 
 def _formula(block: nn.Module, x: Tensor) -> Tensor:

@@ -31,14 +31,13 @@ def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
         found = number(answer(block, layers))
         if found == expected:
             continue
-        start = f"{block.__name__} with {layers} gives {found}, which is "
+        hint = f"how many convolutions has the branch of a {block.__name__}?"
         if found == expected + len(layers) - (block is BasicBlock):
-            raise Wrong(start + "too many. Hint: the projections are not counted.")
+            hint = "the projections are not counted."
         if found in (expected - 1, expected - 2):
-            raise Wrong(start + "too few. Hint: which layers stand outside the stages?")
+            hint = "which layers stand outside the stages?"
         raise Wrong(
-            start + "not right. Hint: how many convolutions has the branch of "
-            f"a {block.__name__}?"
+            f"{block.__name__} with {layers} gives {found}; that is wrong. Hint: {hint}"
         )
     return "The number in the name is right, for networks nobody has built too."
 
@@ -59,10 +58,11 @@ def cifar_parameters(answer: Callable[..., int]) -> str:
         expected = sum(p.numel() for p in network.parameters())
         with mock.patch.object(nn.Conv2d, "__init__", side_effect=builds):
             found = number(answer(depth, num_classes))
-        if found == expected:
-            continue
-        start = f"Depth {depth} with {num_classes} classes gives {found}; "
-        raise Wrong(start + _reason(network, found - expected, num_classes))
+        if found != expected:
+            raise Wrong(
+                f"Depth {depth} with {num_classes} classes gives {found}; that is "
+                + _reason(network, found - expected, num_classes)
+            )
     return "Your arithmetic agrees with the networks, for four depths and two heads."
 
 
@@ -70,23 +70,20 @@ def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
     """Return what is wrong with a count that is off by `excess`, and a hint."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     in_norms = sum(p.numel() for norm in norms for p in norm.parameters())
-    channels = in_norms // 2
-    if excess == -in_norms:
-        return "that is too few. Hint: norms have trained numbers too."
-    if excess == in_norms:
-        return "that is too many. Hint: running statistics are not trained."
-    if excess == channels:
-        return "that is too many. Hint: do these convolutions have a bias?"
-    if excess == -num_classes:
-        return "that is too few. Hint: what does nn.Linear have besides its weights?"
-    if excess == 9 * (16 * 32 + 32 * 64):  # C channels in, not C / 2
-        return (
-            "that is too many. Hint: how many channels enter the first block of a "
-            "wider stage?"
-        )
-    return (
-        f"that is {abs(excess)} too {'many' if excess > 0 else 'few'}. Hint: compare "
-        "stage by stage with sum(p.numel() for p in network.layer1.parameters())."
+    wider = 9 * (
+        16 * 32 + 32 * 64
+    )  # in a stage's first block, C channels in, not C / 2
+    reasons = {
+        -in_norms: "too few. Hint: norms have trained numbers too.",
+        in_norms: "too many. Hint: running statistics are not trained.",
+        in_norms // 2: "too many. Hint: do these convolutions have a bias?",
+        -num_classes: "too few. Hint: what does nn.Linear have besides its weights?",
+        wider: "too many. Hint: how many channels enter a wider stage's first block?",
+    }
+    return reasons.get(
+        excess,
+        f"{abs(excess)} too {'many' if excess > 0 else 'few'}. Hint: compare stage by "
+        "stage with sum(p.numel() for p in network.layer1.parameters()).",
     )
 
 

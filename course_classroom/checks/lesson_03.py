@@ -1,6 +1,5 @@
 """Checks of the exercises of lesson 03."""
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from unittest import mock
@@ -10,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import close, moved, number, tensor, truth
+from course_classroom.checks.values import (
+    close,
+    left_alone,
+    number,
+    refuse_slips,
+    tensor,
+    truth,
+)
 from course_utils.models import cifar_resnet
 
 
@@ -20,17 +26,14 @@ def dataset_mean(answer: Callable[[Sequence[float], Sequence[int]], float]) -> s
     losses, sizes = [2.0, 3.0, 7.0], [64, 32, 2]
     found = number(answer(losses, sizes))
     total = 2.0 * 64 + 3.0 * 32 + 7.0 * 2
-    right = total / 98
-    if math.isclose(found, sum(losses) / 3):
-        raise Wrong(
-            "This is the mean over batches: two images count as much as 64. Hint: "
-            "how much of the total does a batch of 2 deserve?"
-        )
-    if math.isclose(found, total):
-        raise Wrong("This is the total of all images. Hint: how many are there?")
-    if math.isclose(found, total / 3):
-        raise Wrong("The total is right. Hint: divide by the images, not the batches.")
-    if not math.isclose(found, right):
+    slips = {
+        "This is the mean over batches: two images count as much as 64. Hint: how much "
+        "of the total does a batch of 2 deserve?": sum(losses) / 3,
+        "This is the total of all images. Hint: how many are there?": total,
+        "The total is right. Hint: divide by the images, not the batches.": total / 3,
+    }
+    refuse_slips(found, slips)
+    if not math.isclose(found, total / 98):
         raise Wrong(
             f"For losses {losses} and sizes {sizes} it gives {found:.4g}, which is not "
             "the mean over the images. Hint: try equal sizes first."
@@ -43,33 +46,32 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
     """Return a sentence if `answer` warms up and then falls along a cosine."""
     warmup, total = 20, 140
     factors = [number(answer(step, warmup, total)) for step in range(total + 1)]
-    if not math.isclose(factors[0], 0, abs_tol=1e-9):
-        raise Wrong(f"At step 0 it is {factors[0]:.4g}. Hint: it should rise from 0.")
-    for step in range(warmup):
-        if not math.isclose(factors[step], step / warmup, abs_tol=1e-6):
-            raise Wrong(
-                f"In the warm-up, at step {step} of {warmup}, it is "
-                f"{factors[step]:.4g}. Hint: equal steps, that would reach 1 at "
-                f"step {warmup}."
+    turns = (step / (total - warmup) for step in range(total - warmup + 1))
+    right = [step / warmup for step in range(warmup)]
+    right += [(1 + math.cos(math.pi * turn)) / 2 for turn in turns]
+    wrong = [
+        step
+        for step in range(total + 1)
+        if not math.isclose(factors[step], right[step], abs_tol=1e-6)
+    ]
+    if wrong:
+        step = total if wrong[0] > warmup and wrong[-1] == total else wrong[0]
+        if step == 0:
+            hint = "it should rise from 0."
+        elif step < warmup:
+            hint = f"equal steps, that would reach 1 at step {warmup}."
+        elif step == warmup:
+            hint = (
+                "the cosine begins here; count its steps from the end of the warm-up."
             )
-    if not math.isclose(factors[warmup], 1, abs_tol=1e-6):
+        elif step == total:
+            hint = "how many steps has the cosine, and how long is half a turn?"
+        else:
+            hint = "half a cosine, not a straight line: it falls slowly, then fast."
         raise Wrong(
-            f"At the end of the warm-up it is {factors[warmup]:.4g}, not 1. Hint: the "
-            "cosine begins there; count its steps from the end of the warm-up."
+            f"With {warmup} steps of warm-up, step {step} of {total} has "
+            f"{factors[step]:.4g}, not {right[step]:.4g}. Hint: {hint}"
         )
-    if not math.isclose(factors[total], 0, abs_tol=1e-6):
-        raise Wrong(
-            f"At the last step it is {factors[total]:.4g}, not 0. Hint: how many "
-            "steps has the cosine, and how long is half a turn?"
-        )
-    for step in range(warmup, total):
-        turn = math.pi * (step - warmup) / (total - warmup)
-        if not math.isclose(factors[step], (1 + math.cos(turn)) / 2, abs_tol=1e-6):
-            raise Wrong(
-                f"It begins at 1 and ends at 0, but is {factors[step]:.4g} at step "
-                f"{step} of {total}. Hint: half a cosine, not a straight line: it "
-                "falls slowly, fast, and slowly again."
-            )
     return "Up in a straight line, down along half a cosine."
 
 
@@ -90,25 +92,14 @@ def depends_on_company(answer: Callable[[nn.Module, Tensor], bool]) -> str:
         ("in train(), but without BatchNorm", no_norm, False),
     )
     for name, network, right in cases:
-        before = copy.deepcopy(network.state_dict())
-        modes = [part.training for part in network.modules()]
-        found = truth(answer(network, images))
-        if found != right:
-            raise Wrong(
-                f"For a network {name} it gives {found}. Hint: compare the "
-                "outputs for an image in two different companies, up to rounding; "
-                "another order of the same images is the same company."
-            )
-        if [part.training for part in network.modules()] != modes:
-            raise Wrong(
-                f"Right for a network {name}, but it is in another mode afterwards. "
-                "Hint: try it on a copy."
-            )
-        if moved(network, before):
-            raise Wrong(
-                f"Right for a network {name}, but its running means moved. Hint: "
-                "no_grad() does not stop that; try it on a copy."
-            )
+        with left_alone(network, "no_grad() does not stop that; try it on a copy."):
+            found = truth(answer(network, images))
+            if found != right:
+                raise Wrong(
+                    f"For a network {name} it gives {found}. Hint: compare the "
+                    "outputs for an image in two different companies, up to rounding; "
+                    "another order of the same images is the same company."
+                )
     return "It finds the layer that was forgotten, and leaves no trace."
 
 
@@ -138,11 +129,10 @@ def smoothed_cross_entropy(answer: Callable[[Tensor, Tensor, float], Tensor]) ->
             f"With ε = 0 it gives {plain:.4f}, not the cross-entropy {ordinary:.4f}. "
             "Hint: minus the log-probability of the right class, averaged."
         )
-    if close(found, others):
-        raise Wrong(
-            "Here ε is shared among the other classes. Hint: the right class has its "
-            "part of ε as well."
-        )
+    shared = (
+        "Here ε is shared among the other classes. Hint: the right class has its part."
+    )
+    refuse_slips(found, {shared: others})
     if not close(found, right):
         raise Wrong(
             f"With ε = 0 it is right, with ε = 0.2 it gives {found:.4f}. Hint: the "

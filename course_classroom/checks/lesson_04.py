@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import number, several
+from course_classroom.checks.values import close, number, refuse_slips, several
 
 
 @exercise(hint="which entry of a row counts the hits, and what does a row add up to?")
@@ -17,17 +17,13 @@ def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
     matrix = torch.tensor([[45, 5, 0], [2, 6, 2], [1, 0, 1]])
     right = (0.9 + 0.6 + 0.5) / 3
     found = number(answer(matrix))
-    if math.isclose(found, 52 / 62, rel_tol=1e-4):
-        raise Wrong(
-            "This is the overall accuracy: the class with most images decides. Hint: "
-            "divide each class's hits by its own images first."
-        )
-    columns = (45 / 48 + 6 / 11 + 1 / 3) / 3
-    if math.isclose(found, columns, rel_tol=1e-4):
-        raise Wrong(
-            "This is the mean precision: the columns were added up. Hint: true "
-            "classes are in rows."
-        )
+    slips = {
+        "This is the overall accuracy: the class with most images decides. Hint: "
+        "divide each class's hits by its own images first.": 52 / 62,
+        "This is the mean precision: the columns were added up. Hint: true classes "
+        "are in rows.": (45 / 48 + 6 / 11 + 1 / 3) / 3,
+    }
+    refuse_slips(found, slips, rtol=1e-4)
     if not math.isclose(found, right, rel_tol=1e-4):
         raise Wrong(
             f"For accuracies of 0.9, 0.6 and 0.5 it gives {found:.4g}. Hint: how many "
@@ -52,7 +48,7 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     hits = (predictions == labels).double()
     by_confidence = hits[confidence.argsort(descending=True)]
     whole = number(answer(probabilities, labels, 1.0))
-    if not math.isclose(whole, hits.mean().item(), abs_tol=1e-5):
+    if not close(whole, hits.mean()):
         raise Wrong(
             f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
             f"{hits.mean():.4g}. Hint: then every image is answered."
@@ -60,31 +56,23 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     for coverage in (0.5, 0.25, 0.7, 0.34, 0.44):
         kept = round(coverage * len(labels))
         found = number(answer(probabilities, labels, coverage))
-        right = by_confidence[:kept].mean().item()
-        if math.isclose(found, right, abs_tol=1e-5):
+        if close(found, by_confidence[:kept].mean()):
             continue
-        if math.isclose(found, by_confidence[-kept:].mean().item(), abs_tol=1e-5):
-            raise Wrong(
-                "These are the images of which the network is least sure. Hint: "
-                "argsort begins with the smallest."
-            )
-        if math.isclose(found, by_confidence[:kept].sum().item() / len(labels)):
-            raise Wrong(
-                "The hits are right, but they are divided by all images. Hint: by how "
-                "many answers?"
-            )
-        fewer = by_confidence[: int(coverage * len(labels))].mean().item()
-        if math.isclose(found, fewer, abs_tol=1e-5):
-            raise Wrong(
-                f"A share of {coverage} of {len(labels)} images gives an accuracy on "
-                "too few. Hint: rounded to whole images; int() cuts off."
-            )
-        above = hits[confidence >= coverage]
-        if len(above) and math.isclose(found, above.mean().item(), abs_tol=1e-5):
-            raise Wrong(
-                "Here the coverage serves as a threshold of the confidence. Hint: it "
-                "is a share of the images, whatever their confidences."
-            )
+        fewer = int(coverage * len(labels))
+        slips = {
+            "These are the images of which the network is least sure. Hint: argsort "
+            "begins with the smallest.": by_confidence[-kept:].mean(),
+            "The hits are right, but they are divided by all images. Hint: by how many "
+            "answers?": by_confidence[:kept].sum() / len(labels),
+            f"A share of {coverage} of {len(labels)} images gives an accuracy on too "
+            "few. Hint: rounded to whole images; int() cuts "
+            "off.": by_confidence[:fewer].mean(),
+            "Here the coverage serves as a threshold of the confidence. Hint: it is a "
+            "share of the images, whatever their confidences.": hits[
+                confidence >= coverage
+            ].mean(),
+        }
+        refuse_slips(found, slips)
         raise Wrong(
             f"With a coverage of {coverage} of {len(labels)} images it gives "
             f"{found:.4g}, not the accuracy on the {kept} surest. Hint: the "
@@ -163,32 +151,29 @@ def equal_size_calibration_error(
     confidence, predictions = probabilities.max(1)
     excess = confidence - (predictions == labels).double()
     in_order = excess[confidence.argsort()]
+    gap = abs(excess.mean().item())
     one = number(answer(probabilities, labels, 1))
-    if not math.isclose(one, abs(excess.mean().item()), abs_tol=1e-5):
+    if not close(one, gap):
         raise Wrong(
             f"With one bin it gives {one:.4f}, not |mean confidence - accuracy|, which "
-            f"is {abs(excess.mean().item()):.4f}. Hint: the confidence is the highest "
-            "probability."
+            f"is {gap:.4f}. Hint: the confidence is the highest probability."
         )
     found = number(answer(probabilities, labels, 6))
-    if math.isclose(found, _equal_width(confidence, excess, 6), abs_tol=1e-5):
-        raise Wrong(
-            "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
-            "images, not the range from 0 to 1."
-        )
-    if math.isclose(found, abs(excess.mean().item()), abs_tol=1e-5):
-        raise Wrong(
-            "The gaps cancel one another. Hint: absolute value first, then the mean."
-        )
-    if math.isclose(found, _over_groups(excess, 6), abs_tol=1e-5):
-        raise Wrong("The images were cut as they came. Hint: sort by confidence first.")
-    if not math.isclose(found, _over_groups(in_order, 6), abs_tol=1e-5):
+    slips = {
+        "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
+        "images, not the range from 0 to 1.": _equal_width(confidence, excess, 6),
+        "The gaps cancel one another. Hint: absolute value first, then the mean.": gap,
+        "The images were cut as they came. Hint: sort by confidence "
+        "first.": _over_groups(excess, 6),
+    }
+    refuse_slips(found, slips)
+    if not close(found, _over_groups(in_order, 6)):
         raise Wrong(
             f"With 6 bins of 10 images it gives {found:.4f}. Hint: for each bin, the "
             "mean confidence against the share of hits."
         )
     uneven = number(answer(probabilities, labels, 7))
-    if not math.isclose(uneven, _over_groups(in_order, 7), abs_tol=1e-5):
+    if not close(uneven, _over_groups(in_order, 7)):
         raise Wrong(
             "Right where the images divide evenly; with 60 images in 7 bins it gives "
             f"{uneven:.4f}. Hint: no image is left out, and a larger bin weighs more."

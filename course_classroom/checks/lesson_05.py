@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import close, number, tensor
+from course_classroom.checks.values import close, number, refuse_slips, tensor
 from course_utils.explain import feature_maps, grad_cam
 from course_utils.models import cifar_resnet
 
@@ -28,21 +28,16 @@ def field_side(answer: Callable[[Sequence[tuple[int, int]]], int]) -> str:
         found = number(answer(list(layers)))
         if found == right:
             continue
-        strides = {stride for _, stride in layers}
         if not layers:
-            raise Wrong(
-                f"Without any layer it gives {found}. Hint: a pixel sees itself."
+            hint = "a pixel sees itself."
+        elif all(stride == 1 for _, stride in layers):
+            hint = "neighbours overlap; how many new pixels does one more layer bring?"
+        else:
+            hint = (
+                "which layers does a stride move apart, its own or those after it? And "
+                "by how much, where there are two?"
             )
-        if strides == {1}:
-            raise Wrong(
-                f"For {layers}, without any stride, it gives {found}. Hint: neighbours "
-                "overlap; how many new pixels does one more layer bring?"
-            )
-        raise Wrong(
-            f"Right without strides, but for {layers} it gives {found}. Hint: which "
-            "layers does a stride move apart, its own or those after it? And by how "
-            "much, where there are two?"
-        )
+        raise Wrong(f"For the layers {layers} it gives {found}. Hint: {hint}")
     return "Strides of earlier layers count for every later one."
 
 
@@ -73,26 +68,19 @@ def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     found = number(answer(features, labels, k))
     distances = torch.cdist(features, features)
     order = distances.argsort(1)
-    right = _share(labels, order[:, 1 : k + 1])
-    if abs(found - right) < 1e-6:
+    if close(found, _share(labels, order[:, 1 : k + 1])):
         return "Nobody keeps himself company."
-    if abs(found - _share(labels, order[:, :k])) < 1e-6:
-        raise Wrong(
-            "Here each point is its own nearest neighbour. Hint: its distance to "
-            "itself is 0, and always the smallest."
-        )
-    if abs(found - _share(labels, order[:, 1:k])) < 1e-6:
-        raise Wrong(
-            f"These are {k - 1} neighbours, not {k}. Hint: the point itself took one "
-            "of the places."
-        )
     unit = features / features.norm(dim=1, keepdim=True)
     angles = torch.cdist(unit, unit).argsort(1)
-    if abs(found - _share(labels, angles[:, 1 : k + 1])) < 1e-6:
-        raise Wrong(
-            "These neighbours are nearest by angle. Hint: Euclidean distance does not "
-            "divide by the lengths."
-        )
+    slips = {
+        "Here each point is its own nearest neighbour. Hint: its distance to itself "
+        "is 0, and always the smallest.": _share(labels, order[:, :k]),
+        f"These are {k - 1} neighbours, not {k}. Hint: the point itself took one of "
+        "the places.": _share(labels, order[:, 1:k]),
+        "These neighbours are nearest by angle. Hint: Euclidean distance does not "
+        "divide by the lengths.": _share(labels, angles[:, 1 : k + 1]),
+    }
+    refuse_slips(found, slips)
     raise Wrong(
         f"For 40 points of three labels and k = {k} it gives {found:.3f}, which is not "
         "the share. Hint: compare the labels of the k nearest with the point's own."
@@ -117,26 +105,27 @@ def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     hint = "one map an image is left when the channels are added up."
     found = tensor(answer(maps, weight, targets), (4, *maps.shape[2:]), hint)
     right = grad_cam(network, images, "layer3", targets)
-    if _close(found, right):
+    if close(found, right, rtol=1e-3):
         return "The same as with gradients: here they are the classifier's weights."
     if found.min() < 0:
         raise Wrong(
             "Some values are negative. Hint: what speaks against the class is cut off."
         )
-    positions = maps.shape[2] * maps.shape[3]
-    for wrong, hint in (
-        (right * positions, "how much does one position move a mean?"),
-        (right * positions / maps.shape[2], "the mean goes over height and width."),
-        (right * positions / maps.shape[3], "the mean goes over height and width."),
-    ):
-        if _close(found, wrong):
-            raise Wrong(f"Right but for a constant factor. Hint: {hint}")
+    height, width = maps.shape[2:]
+    slips = {
+        "how much does one position move a mean?": right * height * width,
+        "the mean goes over height and width, not over height alone.": right * width,
+        "the mean goes over height and width, not over width alone.": right * height,
+    }
+    refuse_slips(found, slips, "Right but for a constant factor. Hint: ", rtol=1e-3)
     positive = (weight.clamp(min=0)[targets][:, :, None, None] * maps).sum(1)
-    if _close(found / found.max(), positive / positive.max()):
-        raise Wrong(
-            "Here only channels that speak for the class count. Hint: cut off after "
-            "the sum, not before it."
-        )
+    cut_off_first = (
+        "Here only channels that speak for the class count. Hint: cut off after the "
+        "sum, not before it."
+    )
+    refuse_slips(
+        found / found.max(), {cut_off_first: positive / positive.max()}, rtol=1e-3
+    )
     raise Wrong(
         "The shape is right, the numbers are not. Hint: which row of the classifier's "
         "weights belongs to the class of the first image?"
@@ -148,65 +137,56 @@ def occlusion_map(answer: Callable[[nn.Module, Tensor, Tensor, int], Tensor]) ->
     """Return a sentence if `answer` is how far a logit falls without each square."""
     images = torch.randn(3, 3, 8, 12)
     targets = torch.tensor([1, 0, 3])
-    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 12, 4)).eval()
-    weights = network[1].weight.detach().view(4, 3, 8, 12)[targets]
-    parts = (weights * images).sum(1)  # of a linear network, what each pixel adds
-    right = parts.view(3, 2, 4, 3, 4).sum((2, 4))  # squares of 4 pixels
+    linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 12, 4)).eval()
     hint = "images of 8×12 pixels have 2 rows and 3 columns of squares of 4."
-    found = tensor(answer(network, images, targets, 4), (3, 2, 3), hint)
-    own = network(images).detach().gather(1, targets[:, None])[:, :, None]
-    if _close(found, right):
-        bent = nn.Sequential(network, _Squared())
-        found = tensor(answer(bent, images, targets, 4), (3, 2, 3), hint)
-        if not _close(found, own**2 - (own - right) ** 2):
+    for network in (linear, nn.Sequential(linear, _Squared())):
+        found = tensor(answer(network, images, targets, 4), (3, 2, 3), hint)
+        left = _logits_without_squares(network, images, 4)
+        own = network(images).detach()[:, None, None]
+        if close(found, _of(targets, own - left), rtol=1e-3):
+            continue
+        if network is not linear:
             raise Wrong(
                 "Right for a linear network only. Hint: run the network on each "
                 "covered image; no gradient tells what it would say."
             )
-        return "What the network misses most, without a gradient."
-    if _close(found, -right):
-        raise Wrong("The sign is turned round. Hint: a fall is positive.")
-    if _close(found, own - right):
-        raise Wrong(
-            "These are the logits that are left. Hint: by how much did they fall?"
-        )
-    if _is_of_softmax(found, network, images, targets):
-        raise Wrong(
+        slips = {
+            "The sign is turned round. Hint: a fall is positive.": _of(
+                targets, left - own
+            ),
+            "These are the logits that are left. Hint: by how much did they fall?": _of(
+                targets, left
+            ),
             "These look like probabilities. Hint: the logit of the class, without "
-            "softmax."
-        )
-    best = network(images).argmax(1)
-    weights = network[1].weight.detach().view(4, 3, 8, 12)[best]
-    other = (weights * images).sum(1).view(3, 2, 4, 3, 4).sum((2, 4))
-    if _close(found, other):
-        raise Wrong(
+            "softmax.": _of(targets, own.softmax(3) - left.softmax(3)),
             "These are the falls of the predicted class. Hint: targets says which "
-            "class to look at."
+            "class to look at.": _of(own[:, 0, 0].argmax(1), own - left),
+        }
+        refuse_slips(found, slips, rtol=1e-3)
+        raise Wrong(
+            "The shape is right, the numbers are not. Hint: cover one square at a "
+            "time, all three colours of it, and uncover it again."
         )
-    raise Wrong(
-        "The shape is right, the numbers are not. Hint: cover one square at a time, "
-        "all three colours of it, and uncover it again."
-    )
+    return "What the network misses most, without a gradient."
 
 
-def _is_of_softmax(
-    found: Tensor, network: nn.Module, images: Tensor, targets: Tensor
-) -> bool:
-    """Return whether the first square's fall is one of the probability."""
-    covered = images.clone()
-    covered[:, :, :4, :4] = 0
-    with torch.no_grad():
-        before, after = (
-            network(batch).softmax(1).gather(1, targets[:, None])[:, 0]
-            for batch in (images, covered)
-        )
-    return _close(found[:, 0, 0], before - after)
+@torch.no_grad()
+def _logits_without_squares(network: nn.Module, images: Tensor, side: int) -> Tensor:
+    """Return the logits (B, rows, columns, classes), each square covered once."""
+    rows, columns = images.shape[2] // side, images.shape[3] // side
+    covered = images[:, None, None].repeat(1, rows, columns, 1, 1, 1)
+    for row in range(rows):
+        for column in range(columns):
+            square = covered[:, row, column, :, row * side :, column * side :]
+            square[:, :, :side, :side] = 0
+    return network(covered.flatten(0, 2)).unflatten(0, covered.shape[:3])
+
+
+def _of(targets: Tensor, values: Tensor) -> Tensor:
+    """Return the entries (B, rows, columns) of one class an image."""
+    return values[torch.arange(len(targets)), :, :, targets]
 
 
 class _Squared(nn.Module):
     def forward(self, logits: Tensor) -> Tensor:
         return logits.square()
-
-
-def _close(one: Tensor, other: Tensor) -> bool:
-    return close(one, other, rtol=1e-3)

@@ -1,6 +1,5 @@
 """Checks of the exercises of lesson 07."""
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -9,8 +8,9 @@ from torch import Tensor, nn
 from course_classroom.checks.reporting import Wrong, exercise
 from course_classroom.checks.values import (
     close,
-    moved,
+    left_alone,
     number,
+    refuse_slips,
     refused,
     several,
     tensor,
@@ -71,29 +71,24 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     other = 1 + 2 * torch.randn(80, 5, dtype=torch.float64, generator=generator)
     other[:20] += 6  # some that are surely known
 
-    def above(threshold: Tensor, scores: Tensor) -> Tensor:
-        return scores > threshold
-
     energy, val_energy = -other.logsumexp(1), -val.logsumexp(1)
     keep = 0.9
     found = _mask(answer(val, other, keep), 80)
-    right = above(val_energy.quantile(keep), energy)
-    unsure = [1 - scores.softmax(1).max(1).values for scores in (other, val)]
-    mistakes = {
+    right = energy > val_energy.quantile(keep)
+    unsure, val_unsure = (1 - scores.softmax(1).amax(1) for scores in (other, val))
+    slips = {
         "These are the answered ones. Hint: True stands for refused.": ~right,
         "The threshold keeps a share of 1 - keep. Hint: is what lies below the "
-        "threshold answered or refused?": above(val_energy.quantile(1 - keep), energy),
+        "threshold answered or refused?": energy > val_energy.quantile(1 - keep),
         "The sign is missing: known images were refused. Hint: the energy is minus "
-        "the logsumexp.": above((-val_energy).quantile(keep), -energy),
+        "the logsumexp.": -energy > (-val_energy).quantile(keep),
         "The threshold comes from the logits that are to be judged. Hint: it is "
-        "chosen on validation.": above(energy.quantile(keep), energy),
+        "chosen on validation.": energy > energy.quantile(keep),
         "This is the confidence, not the energy. Hint: no softmax here; how high all "
-        "the logits are counts, too.": above(unsure[1].quantile(keep), unsure[0]),
+        "the logits are counts, too.": unsure > val_unsure.quantile(keep),
     }
     if not torch.equal(found, right):
-        for sentence, mistake in mistakes.items():
-            if torch.equal(found, mistake):
-                raise Wrong(sentence)
+        refuse_slips(found, slips)
         raise Wrong(
             f"It refuses {int(found.sum())} of 80, expected {int(right.sum())}. Hint: "
             "above the threshold is refused."
@@ -119,59 +114,40 @@ def _mask(found: Tensor, rows: int) -> Tensor:
 def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
     """Return a sentence if `answer` is the mean of two views' probabilities."""
     model, images = _lopsided(), torch.randn(6, 3, 8, 8)  # no mirror maps it to itself
-    with torch.no_grad():
-        model.eval()
-        views = {
-            "none": model(images),
-            "mirror": model(images.flip(3)),
-            "upside down": model(images.flip(2)),
-        }
-        model.train()
-    before = copy.deepcopy(model.state_dict())
-    hint = "one row an image, one column a class."
-    found = tensor(answer(model, images), (6, 4), hint)
-    if moved(model, before):
-        raise Wrong(
-            "The network's statistics have changed: it ran in train(). Hint: eval() "
-            "before the first view."
-        )
-    if not model.training:
-        raise Wrong(
-            "The network was in train() and is in eval() now. Hint: keep "
-            "model.training, and restore it."
+    leave = "eval() before the first view, and after the last the mode that you found."
+    with left_alone(model, leave):
+        found = tensor(
+            answer(model, images), (6, 4), "one row an image, one column a class."
         )
     if found.requires_grad:
         raise Wrong("The result carries a gradient. Hint: torch.no_grad().")
-    once = {name: logits.softmax(1) for name, logits in views.items()}
-    right = (once["none"] + once["mirror"]) / 2
-    mean_logits = (views["none"] + views["mirror"]) / 2
-    mistakes = {
-        "These are the logits' means, not probabilities. Hint: softmax.": mean_logits,
-        "The mean was taken of the logits. Hint: softmax each view first.": (
-            mean_logits.softmax(1)
-        ),
+    model.eval()
+    with torch.no_grad():
+        one, mirror, turned = (
+            model(view) for view in (images, images.flip(3), images.flip(2))
+        )
+    right = (one.softmax(1) + mirror.softmax(1)) / 2
+    if close(found, right):
+        with left_alone(model, leave):
+            answer(model, images)
+        return "Two views, their mean, and the network as it was."
+    mean = (one + mirror) / 2
+    slips = {
+        "These are the logits' means, not probabilities. Hint: softmax.": mean,
+        "The mean was taken of the logits. Hint: softmax each view "
+        "first.": mean.softmax(1),
         "These are sums of two probabilities. Hint: the mean of two.": 2 * right,
         "The second view is upside down. Hint: left and right are the last axis.": (
-            (once["none"] + once["upside down"]) / 2
-        ),
-        "Only one view counts. Hint: the mean of both.": once["none"],
-        "Only the mirror image counts. Hint: the mean of both.": once["mirror"],
-        "A softmax was applied to probabilities. Hint: once is enough.": (
-            right.softmax(1)
+            one.softmax(1) + turned.softmax(1)
+        )
+        / 2,
+        "Only one view counts. Hint: the mean of both.": one.softmax(1),
+        "Only the mirror image counts. Hint: the mean of both.": mirror.softmax(1),
+        "A softmax was applied to probabilities. Hint: once is enough.": right.softmax(
+            1
         ),
     }
-    if close(found, right):
-        model.eval()
-        answer(model, images)
-        if model.training:
-            raise Wrong(
-                "The network was in eval() and is in train() now. Hint: restore the "
-                "mode that you found."
-            )
-        return "Two views, their mean, and the network as it was."
-    for sentence, mistake in mistakes.items():
-        if close(found, mistake):
-            raise Wrong(sentence)
+    refuse_slips(found, slips)
     raise Wrong(
         "The shape is right, the values are not. Hint: look at one view alone, then at "
         "the other; each row adds up to 1."

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from course_classroom import faults
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import moved, number, refused
+from course_classroom.checks.values import left_alone, list_of, number, refused
 from course_utils.models import cifar_resnet
 
 QUESTIONS = {  # what to ask a run that was named wrongly: no question gives the name
@@ -35,15 +34,9 @@ def shared_images(answer: Callable[[np.ndarray, np.ndarray], list[int]]) -> str:
     second[5] = first[9]
     second[5, 0, 0, 0] ^= 255  # nearly the same, and another image
     second[8] = first[4][::-1, ::-1]  # the same pixels at other places
-    found = answer(first, second)
-    if not isinstance(found, list | tuple | np.ndarray):
-        raise refused(found, "a list of positions")
-    if np.ndim(found) != 1 or not all(
-        isinstance(position, int | np.integer) for position in found
-    ):
-        raise refused(found, "a list of positions in the second set")
-    places = [int(position) for position in found]
-    if sorted(places) == [3, 20, 20] or sorted(places) == [3, 20]:
+    whole = int | np.integer
+    places = list_of(answer(first, second), whole, "a list of positions in the second")
+    if sorted(places) in ([3, 20, 20], [3, 20]):
         raise Wrong(
             "These are positions in the first set. Hint: which images of the *second* "
             "set are in the first?"
@@ -95,16 +88,16 @@ def diagnosis(answer: dict[str, str]) -> str:
                 f"There is no fault {str(name)[:40]!r}. Hint: copy the name from the "
                 "list in section 1."
             )
-    if all(answer.get(letter) == name for letter, name in right.items()):
+    wrong = [letter for letter, name in right.items() if answer.get(letter) != name]
+    if not wrong:
         return "All eight. You have the eye for it."
-    hits = sum(answer.get(letter) == name for letter, name in right.items())
+    hits = len(right) - len(wrong)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise Wrong(
             f"{hits} of 8 are right, and {twice[0]!r} is named twice. Hint: each fault "
             "was planted once."
         )
-    wrong = [letter for letter, name in right.items() if answer.get(letter) != name]
     named = [letter for letter in wrong if answer.get(letter) in faults.FAULTS]
     letter = (named or wrong)[0]
     raise Wrong(
@@ -123,18 +116,8 @@ def overfit_one_batch(answer: Overfit) -> str:
     labels = torch.randint(4, (8,), generator=generator)
     torch.manual_seed(0)
     model = cifar_resnet(8, num_classes=4).eval()
-    before = copy.deepcopy(model.state_dict())
-    none, some = (number(answer(model, images, labels, n)) for n in (0, 60))
-    if moved(model, before):
-        raise Wrong(
-            "Your function has changed the network; it is expected to stay as it was. "
-            "Hint: copy.deepcopy first."
-        )
-    if model.training:
-        raise Wrong(
-            "The network is in train() now; it was in eval(). Hint: copy.deepcopy "
-            "first."
-        )
+    with left_alone(model, "copy.deepcopy first."):
+        none, some = (number(answer(model, images, labels, n)) for n in (0, 60))
     with torch.no_grad():
         logits = copy.deepcopy(model).train()(images)
         fresh = nn.functional.cross_entropy(logits, labels)
@@ -169,24 +152,15 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
     prefix = "layer2.0.bn1."
     right = {prefix + part for part in ("running_mean", "running_var")}
     right.add(prefix + "num_batches_tracked")
-    before = copy.deepcopy(model.state_dict())
-    found = _names(answer(model, images))
-    if moved(model, before):
-        raise Wrong(
-            "The network's statistics have moved: your question changed what it asks "
-            "about. Hint: ask a copy."
-        )
-    if not model.layer2[0].bn1.training or model.training:
-        raise Wrong(
-            "The network's parts are in other modes than before. Hint: no eval() and "
-            "no train(); take the modes as they are."
-        )
+    leave = "ask a copy, in the modes that you find: no eval() and no train()."
+    with left_alone(model, leave):
+        found = set(list_of(answer(model, images), str, "a list of names"))
     if found > right and not found - set(dict(model.named_buffers())):
         raise Wrong(
             f"{len(found)} buffers are named, and {len(right)} moved. Hint: ask in the "
             "modes that you find; a single layer may be in train()."
         )
-    if not found and right:
+    if not found:
         raise Wrong(
             f"None was found, and {len(right)} moved. Hint: keep a clone of each value "
             "before the pass; a buffer changes in place."
@@ -196,18 +170,9 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
             f"{len(found & right)} of {len(right)} were found, and "
             f"{len(found - right)} others. Hint: the names that named_buffers() gives."
         )
-    if _names(answer(model.eval(), images)):
+    if list_of(answer(model.eval(), images), str, "a list of names"):
         raise Wrong(
             "In eval() nothing moves, and yet something is named. Hint: compare the "
             "values, not the modes."
         )
     return "Those that moved, by name, and the network as it was."
-
-
-def _names(found: Any) -> set[str]:
-    """Return the names in a list."""
-    if not isinstance(found, list | tuple | set) or not all(
-        isinstance(name, str) for name in found
-    ):
-        raise refused(found, "a list of names")
-    return set(found)

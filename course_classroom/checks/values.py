@@ -1,8 +1,11 @@
 """What a reader's function returned, as a check needs it, or what is wrong with it."""
 
+import contextlib
+import copy
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import UnionType
 from typing import Any
 
 import numpy as np
@@ -89,6 +92,15 @@ def several(found: Any, length: int, expected: str, hint: str = READ) -> list:
     return list(found)
 
 
+def list_of(found: Any, kind: type | UnionType, expected: str) -> list:
+    """Return the items of a list, tuple or array, each of that kind."""
+    if not isinstance(found, list | tuple | np.ndarray) or np.ndim(found) == 0:
+        raise refused(found, expected)
+    if not all(isinstance(item, kind) for item in found):
+        raise refused(found, expected)
+    return list(found)
+
+
 def module(found: Any) -> nn.Module:
     """Return a module of PyTorch, as an object and not as a class."""
     if not isinstance(found, nn.Module):
@@ -102,6 +114,47 @@ def moved(network: nn.Module, before: Mapping[str, Tensor]) -> bool:
     return any(not torch.equal(now[name], old) for name, old in before.items())
 
 
-def close(found: Tensor, right: Tensor, *, rtol: float = 0, atol: float = 1e-5) -> bool:
-    """Return whether two tensors of the same shape agree, whatever their types."""
-    return torch.allclose(found.double(), right.double(), rtol=rtol, atol=atol)
+@contextlib.contextmanager
+def left_alone(network: nn.Module, hint: str) -> Iterator[None]:
+    """Raise `Wrong` if a network's values or modes are other after the block."""
+    state = copy.deepcopy(network.state_dict())
+    modes = [part.training for part in network.modules()]
+    yield
+    if moved(network, state):
+        raise Wrong(
+            "The network's parameters or running statistics have changed; they are "
+            f"expected to stay as they were. Hint: {hint}"
+        )
+    if [part.training for part in network.modules()] != modes:
+        raise Wrong(
+            "The network is in another mode afterwards; it is expected to be in the "
+            f"one that it was in. Hint: {hint}"
+        )
+
+
+def close(
+    found: Tensor | float, right: Tensor | float, *, rtol: float = 0, atol: float = 1e-5
+) -> bool:
+    """Return whether numbers, or tensors of one shape, agree, whatever their types."""
+    one, other = (torch.as_tensor(value).double() for value in (found, right))
+    return torch.allclose(one, other, rtol=rtol, atol=atol)
+
+
+def refuse_slips(
+    found: Tensor | float,
+    slips: Mapping[str, Tensor | float],
+    start: str = "",
+    *,
+    rtol: float = 0,
+) -> None:
+    """Raise `Wrong` with the sentence of the typical slip that gives what was found.
+
+    Args:
+        found: What the reader's function gave.
+        slips: What a slip would give, by the sentence that tells it.
+        start: What all the sentences begin with.
+        rtol: See `close`.
+    """
+    for sentence, value in slips.items():
+        if close(found, value, rtol=rtol):
+            raise Wrong(start + sentence)
