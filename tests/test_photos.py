@@ -1,35 +1,32 @@
-"""Photos packed or in files, their transforms, and the workers that fetch them."""
+"""Photos packed, their transforms, the workers that fetch them, and their classes."""
 
+import json
 import os
 import pickle
 import stat
 import sys
-from collections import namedtuple
 
 import numpy as np
-import psutil
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, get_worker_info
 from torchvision.models import ResNet34_Weights
 
-from course_utils.data import photos
-from course_utils.data.folders import read_photo
 from course_utils.data.photos import (
     PackedPhotos,
     PhotoDataset,
-    PhotoFiles,
     evaluation_transform,
-    fits_in_memory,
     load_photos,
     pack,
+    read_class_indices,
+    read_photo,
     resize_for,
     suggested_workers,
     training_transform,
+    write_class_indices,
 )
 
-CPU = torch.device("cpu")
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
@@ -66,22 +63,10 @@ def test_past_the_last_photo_is_an_error():
         PackedPhotos(*pack(noise((3, 5))))[1]
 
 
-@pytest.mark.parametrize("short_side", [16, 64])
-def test_files_give_what_packing_them_gives(files, short_side):
-    packed = PackedPhotos(*pack([read_photo(path, short_side) for path in files]))
-    read = PhotoFiles(files, short_side)
-    assert len(read) == len(packed) == 10
-    for one, other in zip(read, packed, strict=True):
-        assert torch.equal(one, other)
-        assert min(one.shape[1:]) == min(short_side, min(other.shape[1:]))
-
-
 def test_larger_photos_are_shrunk_in_their_shape_and_smaller_left(tmp_path):
     Image.new("RGB", (400, 300), "red").save(tmp_path / "a.jpg")
     assert read_photo(tmp_path / "a.jpg", 150).shape == (150, 200, 3)
-    as_it_is = read_photo(tmp_path / "a.jpg", 301)
-    assert as_it_is.shape == (300, 400, 3)
-    assert as_it_is.flags.writeable  # else PyTorch warns
+    assert read_photo(tmp_path / "a.jpg", 301).shape == (300, 400, 3)
 
 
 def test_photos_are_turned_upright(tmp_path):
@@ -96,31 +81,10 @@ def test_photos_are_turned_upright(tmp_path):
     assert photo[20:].max() == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", b"\xff\xd8\xff\xe0"])
-def test_a_damaged_photo_is_named(tmp_path, content):
-    (tmp_path / "bad.jpg").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bad\.jpg is .*(copy|give)"):
-        read_photo(tmp_path / "bad.jpg", 64)
-
-
-def test_a_truncated_photo_is_named(files):
+def test_a_damaged_photo_is_named(files):
     files[3].write_bytes(files[3].read_bytes()[:-400])
     with pytest.raises(ValueError, match=r"3\.png is damaged or cut off"):
-        read_photo(files[3], 64)
-
-
-def test_a_decompression_bomb_is_refused(files, monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(ValueError, match=r"0\.png has .* not decoded"):
-        read_photo(files[0], 64)
-
-
-def test_a_quarter_of_the_free_memory_is_for_photos(monkeypatch):
-    size = 1000 * 96**2 * 4  # bytes of 1000 photos, 96×128, three channels
-    for free, fits in ((4 * size + 4, True), (4 * size, False)):
-        memory = namedtuple("Memory", "available")(free)
-        monkeypatch.setattr(psutil, "virtual_memory", lambda m=memory: m)
-        assert fits_in_memory(1000, 96) is fits
+        load_photos(files[0].parent, [(path, 0) for path in files], 64)
 
 
 def test_photos_are_decoded_once(files, tmp_path, monkeypatch, capsys):
@@ -133,14 +97,6 @@ def test_photos_are_decoded_once(files, tmp_path, monkeypatch, capsys):
     assert all(map(torch.equal, first, again))
     load_photos(files[0].parent, listed, 33)
     assert "Decoding" in capsys.readouterr().out
-
-
-def test_photos_stay_in_their_files_where_memory_is_short(files, monkeypatch):
-    monkeypatch.setattr(photos, "MEMORY_SHARE", 0)
-    listed = [(path, 0) for path in files]
-    loaded = load_photos(files[0].parent, listed, 32)
-    assert isinstance(loaded, PhotoFiles)
-    assert loaded[4].shape == PhotoFiles(files, 32)[4].shape
 
 
 # Transformed
@@ -203,27 +159,24 @@ def in_worker(photo):
     return torch.stack([photo.float().mean(), torch.tensor(bool(get_worker_info()))])
 
 
-def dataset(files, packed, transform):
-    kept = PackedPhotos(*pack([read_photo(path, 32) for path in files]))
-    labels = np.arange(10) % 3
+def dataset(files, transform):
+    kept = PackedPhotos(*pack(read_photo(path, 32) for path in files))
     indices = np.array([7, 1, 4, 9, 0])
-    source = kept if packed else PhotoFiles(files, 32)
-    return PhotoDataset(source, labels, indices, transform, {"name": "noise"})
+    return PhotoDataset(kept, np.arange(10) % 3, indices, transform, {"name": "noise"})
 
 
 def test_a_dataset_is_a_choice_of_photos(files):
-    data = dataset(files, True, lambda photo: photo)
+    data = dataset(files, lambda photo: photo)
     assert len(data) == 5
     assert data.info == {"name": "noise"}
     image, label = data[1]
-    assert torch.equal(image, PhotoFiles(files, 32)[1])
+    assert torch.equal(image, data.photos[1])
     assert [label for _, label in map(data.__getitem__, range(5))] == [1, 1, 1, 0, 0]
     assert isinstance(label, int)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_workers_give_the_same_batches_in_evaluation(files, packed):
-    data = dataset(files, packed, evaluation_transform(16, MEAN, STD))
+def test_workers_give_the_same_batches_in_evaluation(files):
+    data = dataset(files, evaluation_transform(16, MEAN, STD))
     alone, helped = (list(DataLoader(data, 2, num_workers=n)) for n in (0, 2))
     assert [len(labels) for _, labels in alone] == [2, 2, 1]
     for one, other in zip(alone, helped, strict=True):
@@ -233,14 +186,14 @@ def test_workers_give_the_same_batches_in_evaluation(files, packed):
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_workers_are_really_used(files, count):
-    data = dataset(files, True, in_worker)
+    data = dataset(files, in_worker)
     seen = torch.cat([x for x, _ in DataLoader(data, 2, num_workers=count)])
     assert (seen[:, 1] == (count > 0)).all()
 
 
 def test_a_dataset_travels_to_a_new_process(files):
     """As it must on Windows and macOS, where workers do not inherit it."""
-    data = dataset(files, True, evaluation_transform(16, MEAN, STD))
+    data = dataset(files, evaluation_transform(16, MEAN, STD))
     again = pickle.loads(pickle.dumps(data))
     assert torch.equal(data[2][0], again[2][0])
 
@@ -280,3 +233,65 @@ def test_a_read_only_folder_is_enough(files):
         assert len(load_photos(folder, [(path, 0) for path in files], 16)) == 10
     finally:
         folder.chmod(mode)
+
+
+# class_indices.json
+
+NAMES = ("daisy", "roses", "Gänseblümchen", "hard-leaved pocket orchid")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run" / "class_indices.json"
+
+
+def test_written_as_tutorials_write_it(path):
+    write_class_indices(path, ["daisy", "roses"])
+    assert path.read_text() == '{\n    "0": "daisy",\n    "1": "roses"\n}'
+
+
+@pytest.mark.parametrize("classes", [NAMES, [f"class {k}" for k in range(102)]])
+def test_read_back_and_written_again_it_is_the_same(path, classes):
+    write_class_indices(path, classes)
+    before = path.read_bytes()
+    assert read_class_indices(path) == tuple(classes)
+    write_class_indices(path, read_class_indices(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_lines_in_another_order_and_from_another_editor(tmp_path, encoding):
+    text = json.dumps({"2": "tulips", "0": "Nelke ü", "1": "roses"}, ensure_ascii=False)
+    (tmp_path / "a.json").write_text(text, encoding)
+    assert read_class_indices(tmp_path / "a.json") == ("Nelke ü", "roses", "tulips")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *('{"0": "daisy", "2": "roses"}', '{"1": "daisy", "2": "roses"}'),
+        *('{"daisy": "0", "roses": "1"}', '{"0": "daisy", "1": "daisy"}'),
+        *('{"0": "daisy", "1": 7}', '{"0": {"name": "daisy"}}', '["daisy", "roses"]'),
+        *(
+            '"daisy"',
+            "null",
+            "{}",
+            "",
+            '{"0": "daisy",',
+            "{'0': 'daisy'}",
+            '{"0": "\xff"}',
+        ),
+    ],
+)
+def test_damaged_indices_are_refused_in_one_sentence(tmp_path, text):
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.json is damaged; .*write it again"):
+        read_class_indices(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("classes", [[], ["daisy", 1], ["daisy", "roses", "daisy"]])
+def test_bad_names_are_not_written(path, classes):
+    write_class_indices(path, NAMES)
+    with pytest.raises(ValueError, match="give each a name of its own"):
+        write_class_indices(path, classes)
+    assert read_class_indices(path) == NAMES

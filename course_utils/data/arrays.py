@@ -10,7 +10,19 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from course_utils._engine.checks import check_at_least_one
+
 Batch = tuple[Tensor, Tensor]
+PADDING = 4  # pixels of black border before the random crop
+
+
+def check_images(images: np.ndarray) -> None:
+    """Raise if an array does not hold images as pixels, before any normalisation."""
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
+        raise ValueError(
+            f"images has shape {images.shape} and type {images.dtype}; expected uint8 "
+            "of shape (N, height, width, 3), before any normalisation."
+        )
 
 
 class ArrayDataset(Dataset):
@@ -24,7 +36,6 @@ class ArrayDataset(Dataset):
         augment: Whether to crop at random (padding 4) and flip, image by image.
         generator: Source of the augmentation's randomness; ``None`` is PyTorch's
             global one.
-        padding: Pixels of black border before the random crop.
         info: What a checkpoint should remember of the data; see `ImageSplits`.
 
     Raises:
@@ -43,14 +54,9 @@ class ArrayDataset(Dataset):
         *,
         augment: bool = False,
         generator: torch.Generator | None = None,
-        padding: int = 4,
         info: dict[str, Any] | None = None,
     ) -> None:
-        if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-            raise ValueError(
-                f"images has shape {images.shape} and type {images.dtype}; expected "
-                "uint8 of shape (N, height, width, 3)."
-            )
+        check_images(images)
         if len(images) != len(labels):
             raise ValueError(
                 f"{len(images)} images but {len(labels)} labels; give one label each."
@@ -64,7 +70,6 @@ class ArrayDataset(Dataset):
         self.shift = (-mean / std).repeat(width)
         self.augment = augment
         self.generator = generator
-        self.padding = padding
         self.info = info
 
     def __len__(self) -> int:
@@ -86,14 +91,13 @@ class ArrayDataset(Dataset):
 
     def _crop_and_flip(self, images: Tensor) -> Tensor:
         batch, height, width, _ = images.shape
-        pad = self.padding
-        padded = F.pad(images, (0, 0, pad, pad, pad, pad))
+        padded = F.pad(images, (0, 0, *[PADDING] * 4))
 
         def draw(high: int) -> Tensor:
             return torch.randint(high, (batch, 1), generator=self.generator)
 
-        rows = draw(2 * pad + 1) + torch.arange(height)  # (B, H)
-        columns = draw(2 * pad + 1) + torch.arange(width)  # (B, W)
+        rows = draw(2 * PADDING + 1) + torch.arange(height)  # (B, H)
+        columns = draw(2 * PADDING + 1) + torch.arange(width)  # (B, W)
         flipped = draw(2).bool()
         columns = torch.where(flipped, columns.flip(1), columns)
         first = torch.arange(batch)[:, None, None] * padded[0, :, :, 0].numel()
@@ -180,17 +184,16 @@ class ImageSplits:
         Raises:
             ValueError: If `batch_size` or `train_size` is not positive.
         """
-        for value, what in ((batch_size, "batch_size"), (train_size, "train_size")):
-            if value is not None and value < 1:
-                raise ValueError(f"{what} is {value}; give a number of at least 1.")
+        check_at_least_one(batch_size, "batch_size")
+        check_at_least_one(train_size, "train_size")
         generator = torch.Generator().manual_seed(seed)
         info = self.info(train_size)
 
         def loader(pair: LabelledImages, train: bool) -> DataLoader:
             data = ArrayDataset(
                 *pair,
-                mean=self.mean,
-                std=self.std,
+                self.mean,
+                self.std,
                 augment=train,
                 generator=generator if train else None,
                 info=info,
@@ -203,9 +206,7 @@ class ImageSplits:
                 collate_fn=already_collated,
             )
 
-        train = LabelledImages(
-            self.train.images[:train_size], self.train.labels[:train_size]
-        )
+        train = LabelledImages(*(part[:train_size] for part in self.train))
         return Loaders(
             loader(train, True), loader(self.val, False), loader(self.test, False)
         )

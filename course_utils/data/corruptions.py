@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torchvision.transforms.v2 import functional as T
 
+from course_utils.data.arrays import check_images
+
 
 def gaussian_noise(images: np.ndarray, strength: float, *, seed: int = 0) -> np.ndarray:
     """Return images with normal noise added to every value.
@@ -128,10 +130,6 @@ def _as_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def _refuse(images: np.ndarray, strength: float, lowest: float = 0) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8:
-        raise ValueError(
-            f"images has shape {images.shape} and type {images.dtype}; expected uint8 "
-            "of shape (N, height, width, 3), before any normalisation."
-        )
+    check_images(images)
     if not strength >= lowest:
         raise ValueError(f"strength is {strength}; give at least {lowest}.")

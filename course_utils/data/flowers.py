@@ -9,17 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from course_utils._engine.cache import Arrays, load_or_make
-from course_utils._engine.download import (
-    DownloadError,
-    download,
-    extract,
-)
-from course_utils._engine.places import downloads_allowed
-from course_utils.data.folders import unusable
+from course_utils._engine.download import download, extract
+from course_utils.data.fallback import photos_or_sketches
 from course_utils.data.layout import FLOWER_CLASSES, flower_parts, flowers_there
 from course_utils.data.layout import FLOWERS_FOLDER as FOLDER
 from course_utils.data.layout import FLOWERS_MD5 as MD5
-from course_utils.data.manifest import complaint
 from course_utils.data.photo_splits import (
     PhotoSplits,
     load_photo_folder,
@@ -53,34 +47,23 @@ def load_flowers(
 
     Taught in: lesson 06, "Look at the data".
     """
-    if data_dir is None:
-        return _sketches(seed)
-    if not (data_dir / FOLDER).is_dir():
-        if not downloads_allowed():
-            print(
-                f"No flower photos in {data_dir}: using the built-in sketches, not "
-                "photos."
-            )
-            return _sketches(seed)
-        try:
-            prepare_flowers(data_dir)
-        except DownloadError as error:
-            print(f"{error}\nUsing the built-in sketches, not photos.")
-            return _sketches(seed)
-    try:
-        splits = load_photo_folder(
+
+    def read(data_dir: Path) -> PhotoSplits:
+        return load_photo_folder(
             flower_parts(data_dir / FOLDER),
             classes=FLOWER_CLASSES,
             name="flower photos",
             short_side=short_side,
             seed=seed,
         )
-    except (OSError, ValueError) as error:
-        print(f"{unusable(error)}\nUsing the built-in sketches, not photos.")
-        return _sketches(seed)
-    if note := complaint(data_dir, "flowers"):
-        print(note)
-    return splits
+
+    return photos_or_sketches(
+        "flowers",
+        data_dir,
+        prepare=prepare_flowers,
+        read=read,
+        draw=lambda: _sketches(seed),
+    )
 
 
 def prepare_flowers(folder: Path) -> Path:
@@ -91,7 +74,7 @@ def prepare_flowers(folder: Path) -> Path:
     """
     if not (folder / FOLDER).is_dir() or flowers_there(folder / FOLDER)[1]:
         archive = download(
-            "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, md5=MD5
+            "flower photos", URLS, folder / ARCHIVE, size_bytes=SIZE_BYTES, checksum=MD5
         )
         extract(archive, folder)
     return folder / FOLDER
@@ -103,7 +86,7 @@ def _sketches(seed: int) -> PhotoSplits:
     def draw() -> Arrays:
         print(f"Drawing {NUM_SKETCHES} sketches, once …")
         images, labels = sketches.draw_flower_sketches(NUM_SKETCHES)
-        pixels, shapes = pack(list(images))
+        pixels, shapes = pack(images)
         return {"pixels": pixels, "shapes": shapes, "labels": labels}
 
     key = f"flower-sketches-{NUM_SKETCHES}-{sketches.drawing_code_key()}"

@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+# Of the files that are read as images, to train on and to predict.
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jfif", ".mpo", ".png", ".gif", ".webp", ".bmp"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif"),  # HEIC: to say why it is not read
+}
 CIFAR10_CLASSES = (
     "airplane",
     "automobile",

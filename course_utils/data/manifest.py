@@ -27,8 +27,10 @@ def course_version() -> str:
         return tomllib.loads(text)["project"]["version"]
 
 
-def measure(place: Path) -> dict[str, int]:
+def measure(place: Path | None) -> dict[str, int]:
     """Return the number of files at a place, and of their bytes."""
+    if place is None:
+        return {"files": 0, "bytes": 0}
     if place.is_file():
         return {"files": 1, "bytes": place.stat().st_size}
     sizes = [
@@ -41,7 +43,7 @@ def measure(place: Path) -> dict[str, int]:
 
 
 def read_manifest(data_dir: Path) -> dict[str, Any]:
-    """Return what is written down in `data_dir`; nothing where there is no manifest.
+    """Return what is written down in `data_dir`: no sets where there is no manifest.
 
     Raises:
         ValueError: If the manifest is damaged.
@@ -49,19 +51,14 @@ def read_manifest(data_dir: Path) -> dict[str, Any]:
     path = data_dir / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        sets = manifest["sets"]
-        if not all(
-            {"version", "files", "bytes"} <= entry.keys() for entry in sets.values()
-        ):
-            raise ValueError
+        return {"course": manifest["course"], "sets": dict(manifest["sets"])}
     except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return {"course": course_version(), "sets": {}}
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged, so nobody can tell whether the data are whole; delete "
             f"it and run: course prepare --all {data_dir}"
         ) from error
-    return manifest
 
 
 def record(data_dir: Path, name: str) -> None:
@@ -71,19 +68,16 @@ def record(data_dir: Path, name: str) -> None:
         OSError: If the folder cannot be written.
     """
     try:
-        sets = read_manifest(data_dir).get("sets", {})
+        sets = read_manifest(data_dir)["sets"]
     except ValueError:
         sets = {}
-    place = STORED[name].place(data_dir)
-    assert place is not None
-    entry = {"version": STORED[name].version} | measure(place)
+    stored = STORED[name]
+    entry = {"version": stored.version} | measure(stored.place(data_dir))
     if sets.get(name) == entry:
         return  # on a read-only stick, say
     manifest = {"course": course_version(), "sets": sets | {name: entry}}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    write_atomically(
-        data_dir / MANIFEST, lambda path: path.write_text(text, encoding="utf-8")
-    )
+    write_atomically(data_dir / MANIFEST, lambda path: path.write_text(text, "utf-8"))
 
 
 def complaint(data_dir: Path, name: str) -> str:
@@ -93,12 +87,12 @@ def complaint(data_dir: Path, name: str) -> str:
     """
     try:
         manifest = read_manifest(data_dir)
-        entry = manifest.get("sets", {}).get(name)
+        entry = manifest["sets"].get(name)
         if entry and entry["version"] != STORED[name].version:
             return (
                 f"{data_dir} holds another version of {STORED[name].title} (prepared "
-                f"by version {manifest.get('course')} of the course, this is "
-                f"{course_version()}); for this one's, run: {_command(data_dir, name)}"
+                f"by version {manifest['course']} of the course, this is "
+                f"{course_version()}): run course prepare {name} {data_dir}"
             )
         return difference(data_dir, name)
     except ValueError as error:
@@ -114,19 +108,15 @@ def difference(data_dir: Path, name: str) -> str:
         ValueError: If the manifest is damaged.
         OSError: If the folder cannot be read.
     """
-    entry = read_manifest(data_dir).get("sets", {}).get(name)
+    entry = read_manifest(data_dir)["sets"].get(name)
     if entry is None or entry["version"] != STORED[name].version:
         return ""
-    place = STORED[name].place(data_dir)
-    found = measure(place) if place else {"files": 0, "bytes": 0}
+    found = measure(STORED[name].place(data_dir))
     if found == {key: entry[key] for key in found}:
         return ""
     return (
         f"{STORED[name].title} in {data_dir} is not as it was prepared "
         f"({found['files']} of {entry['files']} files, {found['bytes']} of "
-        f"{entry['bytes']} bytes); copy it again, or run: {_command(data_dir, name)}"
+        f"{entry['bytes']} bytes); copy it again, or run: "
+        f"course prepare {name} {data_dir}"
     )
-
-
-def _command(data_dir: Path, name: str) -> str:
-    return f"course prepare {name} {data_dir}"

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from course_utils._engine.checks import check_at_least_one
 from course_utils.data.arrays import Loaders
-from course_utils.data.folders import list_images
 from course_utils.data.photos import (
     PackedPhotos,
     PhotoDataset,
-    Photos,
     Transform,
+    class_folders,
     evaluation_transform,
+    list_images,
     load_photos,
     resize_for,
     suggested_workers,
@@ -65,6 +66,14 @@ def split_by_class(labels: np.ndarray, *, seed: int = 0, test: bool = True) -> S
     return Split(*(rng.permutation(np.concatenate(part)) for part in parts))
 
 
+def first_of_each_class(
+    order: np.ndarray, labels: np.ndarray, counts: Sequence[int]
+) -> np.ndarray:
+    """Return the first positions in `order` of each class, `counts[label]` at most."""
+    members = (order[labels[order] == label] for label in range(len(counts)))
+    return np.concatenate([m[:n] for m, n in zip(members, counts, strict=True)])
+
+
 @dataclass(frozen=True)
 class PhotoSplits:
     """Photos in three parts: train to fit, val to choose, test once.
@@ -83,7 +92,7 @@ class PhotoSplits:
     source: str
     is_photos: bool
     classes: tuple[str, ...]
-    photos: Photos
+    photos: PackedPhotos
     labels: np.ndarray
     split: Split
 
@@ -102,17 +111,12 @@ class PhotoSplits:
         Raises:
             ValueError: If `per_class` is below 1.
         """
+        check_at_least_one(per_class, "per_class")
         if per_class is None:
             return self.split.train
-        if per_class < 1:
-            raise ValueError(f"per_class is {per_class}; give at least 1.")
         order = np.random.default_rng(seed).permutation(self.split.train)
-        labels = self.labels[order]
-        return np.sort(
-            np.concatenate(
-                [order[labels == k][:per_class] for k in range(len(self.classes))]
-            )
-        )
+        counts = [per_class] * len(self.classes)
+        return np.sort(first_of_each_class(order, self.labels, counts))
 
     def loaders(
         self,
@@ -141,10 +145,8 @@ class PhotoSplits:
         Raises:
             ValueError: If `batch_size` or `per_class` is below 1.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; give at least 1.")
-        in_memory = isinstance(self.photos, PackedPhotos)
-        workers = suggested_workers(device or torch.device("cpu"), in_memory=in_memory)
+        check_at_least_one(batch_size, "batch_size")
+        workers = suggested_workers(device or torch.device("cpu"), in_memory=True)
         train = self.few_per_class(per_class, seed=seed)
         info = self.info(image_size, mean, std) | {"train_size": len(train)}
         evaluation = evaluation_transform(image_size, mean, std)
@@ -192,8 +194,8 @@ def load_photo_folder(
 ) -> PhotoSplits:
     """Return the photos of one folder a class, split by seed.
 
-    Larger photos are shrunk and kept in memory, decoded once and for all, where they
-    fit; else each is read when a batch needs it.
+    Larger photos are shrunk, all are decoded once and for all and kept in memory: good
+    for some 10 000 photos at 256 pixels (about 2.6 GB), or four times as many at 128.
 
     Args:
         folders: Holds one folder a class; several are read as one.
@@ -210,7 +212,7 @@ def load_photo_folder(
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     if classes is None:
-        classes = _class_folders(folders[0])
+        classes = class_folders(folders[0])
     listed = [entry for folder in folders for entry in list_images(folder, classes)]
     labels = np.array([label for _, label in listed], dtype=np.int64)
     return PhotoSplits(
@@ -222,17 +224,3 @@ def load_photo_folder(
         labels=labels,
         split=split_by_class(labels, seed=seed),
     )
-
-
-def _class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in `folder`, sorted."""
-    found = []
-    if folder.is_dir():
-        found = [path.name for path in folder.iterdir() if path.is_dir()]
-    classes = sorted(name for name in found if not name.startswith("."))
-    if not classes:
-        raise FileNotFoundError(
-            f"{folder} holds no class folder; give a folder with one folder of photos "
-            "for each class."
-        )
-    return classes

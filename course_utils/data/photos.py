@@ -1,33 +1,129 @@
-"""Photos of varied size: kept in memory or read when asked for, and transformed."""
+"""Photos in one folder a class: listed, decoded once, and transformed one by one."""
 
+import hashlib
+import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from course_utils._engine.cache import Arrays, load_or_make
-from course_utils.data.folders import listing_key, read_photo
+from course_utils._engine.files import write_atomically
+from course_utils.data.arrays import LabelledImages
+from course_utils.data.images import load_image
+from course_utils.data.layout import is_image
 
+Listed = Sequence[tuple[Path, int]]  # images' paths, each with its label
 Transform = Callable[[Tensor], Tensor]
-MEMORY_SHARE = 0.25  # of the free memory, that photos may fill
 # Of a photo's area; torchvision's own 0.08 often misses the flower of a small photo.
 SMALLEST_CROP = (0.3, 1.0)
 
 
-class Photos(Protocol):
-    """Photos by position, each uint8 (3, H, W) of its own height and width."""
+def class_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in `folder`, sorted; hidden ones do not count.
 
-    def __len__(self) -> int: ...
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    found = [path for path in folder.glob("[!.]*") if path.is_dir()]
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds no class folder; give a folder with one folder of photos "
+            "for each class."
+        )
+    return sorted(path.name for path in found)
 
-    def __getitem__(self, index: int) -> Tensor: ...
+
+def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:
+    """Return every image's path with its label, sorted by class and name.
+
+    Args:
+        folder: Holds one folder a class.
+        classes: Names of those folders; a label is a position in it.
+
+    Raises:
+        FileNotFoundError: If a class folder is missing or holds no image.
+    """
+    found = {path.name for path in folder.iterdir() if path.is_dir()}
+    if missing := [name for name in classes if name not in found]:
+        others = sorted(found - set(classes))
+        raise FileNotFoundError(
+            f"{folder} has no folder {', '.join(missing)}"
+            + (f" (but has {', '.join(others)})" if others else "")
+            + f"; it needs one folder for each of {', '.join(classes)}: copy it again."
+        )
+    listed = []
+    for label, name in enumerate(classes):
+        paths = sorted(filter(is_image, (folder / name).iterdir()))
+        if not paths:
+            raise FileNotFoundError(
+                f"The class folder {folder / name} holds no image (.jpg, .png, .webp, "
+                "…); copy it again."
+            )
+        listed += [(path, label) for path in paths]
+    return listed
+
+
+def listing_key(folder: Path, listed: Listed) -> str:
+    """Return a short hash of the files' names, sizes and times, for the cache."""
+    digest = hashlib.sha256(str(folder.resolve()).encode())
+    for path, label in listed:
+        status = path.stat()
+        line = f"{path.name}|{label}|{status.st_size}|{status.st_mtime_ns}\n"
+        digest.update(line.encode())
+    return digest.hexdigest()[:16]
+
+
+def decode(listed: Listed, size: int) -> LabelledImages:
+    """Return the listed images as one array, with their labels.
+
+    Args:
+        listed: Paths and labels, from `list_images`.
+        size: Height and width that every image must have, in pixels.
+
+    Raises:
+        ValueError: If a file is no readable image, or has another size.
+    """
+    images = np.empty((len(listed), size, size, 3), dtype=np.uint8)
+    for index, (path, _) in enumerate(listed):
+        image = load_image(path)
+        if image.size != (size, size):
+            raise ValueError(
+                f"{path} is {image.width}×{image.height} pixels; expected "
+                f"{size}×{size}: is this the right data set?"
+            )
+        images[index] = np.asarray(image)
+    labels = np.array([label for _, label in listed], dtype=np.int64)
+    return LabelledImages(images, labels)
+
+
+def read_photo(path: Path, short_side: int) -> np.ndarray:
+    """Return a photo as it is to be seen, shrunk where it is larger than needed.
+
+    Args:
+        path: An image file.
+        short_side: The shorter side of a larger photo becomes this, in pixels.
+
+    Returns:
+        uint8 (H, W, 3).
+
+    Raises:
+        ImageError: If the file is no readable image.
+    """
+    image = load_image(path)
+    scale = short_side / min(image.size)
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 class PackedPhotos:
@@ -56,43 +152,20 @@ class PackedPhotos:
         return photo.view(height, width, 3).permute(2, 0, 1)
 
 
-class PhotoFiles:
-    """Photos that stay in their files, where memory does not hold them all.
-
-    Args:
-        paths: Image files.
-        short_side: The shorter side of a larger photo is shrunk to this, in pixels.
-    """
-
-    def __init__(self, paths: Sequence[Path], short_side: int) -> None:
-        self.paths = list(paths)
-        self.short_side = short_side
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return one photo, uint8 (3, H, W)."""
-        photo = read_photo(self.paths[index], self.short_side)
-        return torch.from_numpy(photo).permute(2, 0, 1)
-
-
-def pack(photos: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def pack(photos: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return photos, each uint8 (H, W, 3), as `PackedPhotos` wants them."""
-    shapes = np.array([photo.shape[:2] for photo in photos], dtype=np.int64)
-    return np.concatenate([photo.ravel() for photo in photos]), shapes
+    pixels, shapes = bytearray(), []  # grows in place: never two copies of all photos
+    for photo in photos:
+        pixels += photo.tobytes()
+        shapes.append(photo.shape[:2])
+    return np.frombuffer(pixels, dtype=np.uint8), np.array(shapes)
 
 
-def fits_in_memory(num_photos: int, short_side: int) -> bool:
-    """Return whether so many photos, a third wider than high, may be kept in memory."""
-    size_bytes = num_photos * short_side**2 * 4 / 3 * 3
-    return size_bytes < MEMORY_SHARE * psutil.virtual_memory().available
+def load_photos(folder: Path, listed: Listed, short_side: int) -> PackedPhotos:
+    """Return photos, all in memory, decoded once and then taken from the cache.
 
-
-def load_photos(
-    folder: Path, listed: Sequence[tuple[Path, int]], short_side: int
-) -> Photos:
-    """Return photos, decoded once and for all where memory holds them.
+    Meant for some 10 000 photos: those of Flowers-102, 8 189 at 256 pixels, take about
+    2 GB here and as much in the cache; at 128 pixels it is a quarter.
 
     Args:
         folder: Where they lie; part of their name in the cache.
@@ -100,20 +173,16 @@ def load_photos(
         short_side: The shorter side of a larger photo is shrunk to this, in pixels.
 
     Raises:
-        ValueError: If a file is no readable image, and memory holds them all; else
-            the photo is refused when it is asked for.
+        ValueError: If a file is no readable image.
     """
-    paths = [path for path, _ in listed]
-    if not fits_in_memory(len(paths), short_side):
-        return PhotoFiles(paths, short_side)
 
-    def decode() -> Arrays:
-        print(f"Decoding {len(paths)} photos, once …")
-        pixels, shapes = pack([read_photo(path, short_side) for path in paths])
+    def decode_all() -> Arrays:
+        print(f"Decoding {len(listed)} photos, once …")
+        pixels, shapes = pack(read_photo(path, short_side) for path, _ in listed)
         return {"pixels": pixels, "shapes": shapes}
 
     key = f"photos-{short_side}-{listing_key(folder, listed)}"
-    return PackedPhotos(**load_or_make(key, decode))
+    return PackedPhotos(**load_or_make(key, decode_all))
 
 
 class PhotoDataset(Dataset):
@@ -134,7 +203,7 @@ class PhotoDataset(Dataset):
 
     def __init__(
         self,
-        photos: Photos,
+        photos: PackedPhotos,
         labels: np.ndarray,
         indices: np.ndarray,
         transform: Transform,
@@ -231,3 +300,55 @@ def suggested_workers(device: torch.device, *, in_memory: bool) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return min(4 if sys.platform == "linux" else 2, max(1, (cores or 1) - 1))
+
+
+def write_class_indices(path: Path, classes: Sequence[str]) -> None:
+    """Write the names of the classes as ``{"0": "daisy", "1": "dandelion", ...}``.
+
+    The keys are text: JSON knows no others.
+
+    Args:
+        path: The file to write, ``class_indices.json``; its folder is made.
+        classes: Names of the classes, in the order of the network's outputs.
+
+    Raises:
+        ValueError: If they are not different texts, one at least.
+        OSError: If the file cannot be written; what was there before stays.
+
+    Taught in: lesson 06, "An index, not a copy".
+    """
+    if not _are_names(classes):
+        raise ValueError(f"The classes are {classes!r}; give each a name of its own.")
+    text = json.dumps({str(k): name for k, name in enumerate(classes)}, indent=4)
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def read_class_indices(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of the network's outputs.
+
+    Args:
+        path: A file as `write_class_indices` writes it; its lines may be in any order.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds anything else.
+
+    Taught in: lesson 06, "An index, not a copy".
+    """
+    try:
+        entries = json.loads(path.read_text("utf-8-sig"))
+        names = tuple(entries[str(k)] for k in range(len(entries)))
+    except (ValueError, KeyError, TypeError):
+        names = ()
+    if not _are_names(names):
+        raise ValueError(
+            f'{path} is damaged; expected {{"0": "daisy", "1": "roses", …}}, the keys '
+            "counting up and the names different: write it again with "
+            "write_class_indices(path, classes)."
+        )
+    return names
+
+
+def _are_names(names: Sequence[str]) -> bool:
+    texts = [name for name in names if isinstance(name, str)]
+    return 0 < len(names) == len(set(texts))
