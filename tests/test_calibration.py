@@ -124,8 +124,3 @@ def test_what_does_not_fit_is_refused(function):
         function(PROBABILITIES[:3], LABELS)
     with pytest.raises(ValueError, match="There is 1 class"):
         function(torch.ones(3, 1), LABELS[:3] * 0)
-
-
-def test_no_bins_are_refused():
-    with pytest.raises(ValueError, match="num_bins is 0"):
-        reliability(PROBABILITIES, LABELS, 0)

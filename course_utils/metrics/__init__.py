@@ -1,4 +1,10 @@
-"""How good the predictions are, and how sure of that one may be."""
+"""How good the predictions are, and how sure of that one may be.
+
+classification  logits of a whole data set; accuracy, over all and class by class
+confusion       what is taken for what; precision, recall and F1
+intervals       how sure an accuracy is; `compare` for two models on the same images
+calibration     whether a network that is 80 % sure is right in 80 % of such cases
+"""
 
 from course_utils.metrics.calibration import (
     Reliability,

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils._engine import checks
 from course_utils.metrics.classification import accuracy, refuse_misfits
 
 
@@ -38,14 +37,13 @@ def reliability(
 
     Raises:
         ValueError: If the rows are not probabilities, a label is outside the classes,
-            the shapes do not fit, or `num_bins` is below 1.
+            or the shapes do not fit.
 
     Source: Guo et al. 2017 (arXiv 1706.04599), section 2.
     Taught in: lesson 04, "How sure is the network?".
     """
     refuse_misfits(probabilities, labels)
     _refuse_not_probabilities(probabilities)
-    checks.check_at_least_one(num_bins, "num_bins")
     confidences, predictions = probabilities.double().max(1)
     hits = (predictions == labels).double()
     inner_edges = torch.linspace(0, 1, num_bins + 1, dtype=torch.float64)[1:-1]

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from course_utils._engine import checks
 from course_utils._engine.progress import progress_bar
 from course_utils.models.modes import device_of, in_mode
+from course_utils.training import validation
 
 
 @torch.no_grad()
@@ -36,7 +36,7 @@ def collect_logits(
 
     Taught in: lesson 04, "Collect once, compute everything".
     """
-    checks.check_not_empty(loader)
+    validation.check_not_empty(loader)
     device = device_of(model)
     all_logits, all_labels = [], []  # logits stay on the device: no wait at each batch
     with in_mode(model, training=False):
@@ -134,12 +134,8 @@ def format_per_class(class_names: Sequence[str], accuracies: Sequence[float]) ->
         class_names: One name for each class.
         accuracies: One fraction for each class; NaN where there is no example.
 
-    Raises:
-        ValueError: If there is not one name for each accuracy.
-
     Taught in: lesson 04, "Class by class".
     """
-    refuse_names(class_names, len(accuracies))
     width = max(8, *map(len, class_names))
     lines = []
     for name, value in zip(class_names, accuracies, strict=True):
@@ -160,8 +156,7 @@ def most_confident_mistakes(logits: Tensor, labels: Tensor, count: int) -> Tenso
         int64, at most (count,).
 
     Raises:
-        ValueError: If `count` is below 1, a label is outside the classes, or the shapes
-            do not fit.
+        ValueError: If a label is outside the classes, or the shapes do not fit.
 
     Taught in: lesson 04, "Confidently wrong".
     """
@@ -180,7 +175,6 @@ def least_confident_hits(logits: Tensor, labels: Tensor, count: int) -> Tensor:
 
 def _by_confidence(logits: Tensor, labels: Tensor, count: int, right: bool) -> Tensor:
     refuse_misfits(logits, labels)
-    checks.check_at_least_one(count, "count")
     # in 64 bits: in 32, many a confidence would round to 1
     confidences, predictions = logits.double().softmax(1).max(1)
     chosen = torch.nonzero((predictions == labels) == right).flatten()
@@ -188,28 +182,10 @@ def _by_confidence(logits: Tensor, labels: Tensor, count: int, right: bool) -> T
     return chosen[order[:count]]
 
 
-def refuse_one_class(num_classes: int) -> None:
-    """Raise if there is no choice between classes."""
-    if num_classes < 2:
-        raise ValueError(
-            f"There is {num_classes} class to choose from, so every prediction is the "
-            "same; expected at least 2 (two logits for a yes or no)."
-        )
-
-
 def refuse_misfits(logits: Tensor, labels: Tensor) -> None:
     """Raise if logits and labels do not go together, or there are none."""
     _refuse_shapes(logits, labels)
-    checks.check_labels(labels, logits)
-
-
-def refuse_names(class_names: Sequence[str], num_classes: int) -> None:
-    """Raise if there is not one name for each class."""
-    if len(class_names) != num_classes:
-        raise ValueError(
-            f"Got {len(class_names)} class names for {num_classes} classes; give one "
-            "name for each."
-        )
+    validation.check_labels(labels, logits)
 
 
 def _refuse_shapes(logits: Tensor, labels: Tensor) -> None:
@@ -218,4 +194,8 @@ def _refuse_shapes(logits: Tensor, labels: Tensor) -> None:
             f"logits has shape {tuple(logits.shape)}, labels {tuple(labels.shape)}; "
             "expected (B, num_classes) and (B,) with at least one image."
         )
-    refuse_one_class(logits.shape[1])
+    if logits.shape[1] == 1:
+        raise ValueError(
+            "There is 1 class to choose from, so every prediction is the same; "
+            "expected at least 2 (two logits for a yes or no)."
+        )

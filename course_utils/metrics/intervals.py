@@ -29,7 +29,8 @@ def wilson_interval(
 
     Raises:
         ValueError: If there are more hits than images, a number is negative, or
-            `confidence` is not between 0 and 1.
+            `confidence` is not between 0 and 1 (Python's own
+            `statistics.StatisticsError`, which is one).
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical
         inference", Journal of the American Statistical Association 22, 209-212.
@@ -67,7 +68,8 @@ def images_to_tell_apart(
         Images in each of the two groups, by the normal approximation.
 
     Raises:
-        ValueError: If p equals q, or one of the four is out of range.
+        ValueError: If p equals q, or one of the four is out of range (of the last two:
+            Python's own `statistics.StatisticsError`, which is one).
 
     Source: Fleiss, Levin and Paik 2003, "Statistical Methods for Rates and
         Proportions", 3rd edition, chapter 4, without the continuity correction.
@@ -78,8 +80,6 @@ def images_to_tell_apart(
             f"p is {p} and q {q}; expected two different fractions between 0 and 1 "
             "(no number of images tells equal accuracies apart)."
         )
-    if not 0.5 <= power < 1:
-        raise ValueError(f"power is {power}; give a share of at least 0.5 and below 1.")
     mean = (p + q) / 2
     no_gap = _quantile(confidence) * (2 * mean * (1 - mean)) ** 0.5
     gap = NormalDist().inv_cdf(power) * (p * (1 - p) + q * (1 - q)) ** 0.5
@@ -218,6 +218,4 @@ def compare(
 
 def _quantile(confidence: float) -> float:
     """Return how many standard deviations either side hold a share of a normal."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; give a share between 0 and 1.")
     return NormalDist().inv_cdf((1 + confidence) / 2)
