@@ -159,7 +159,7 @@ print("validation images of both:", "the same" if same else "different")
 # %%
 import json
 
-from course_utils.data.class_indices import read_class_indices, write_class_indices
+from course_utils.data.photos import read_class_indices, write_class_indices
 
 run_dir = session.run_dir("06_transfer_learning")
 write_class_indices(run_dir / "class_indices.json", classes)
