@@ -41,7 +41,7 @@ from IPython.display import Markdown, display
 from PIL import Image, ImageOps
 
 from course_utils import metrics, plotting, prediction
-from course_utils.data.images import ImageError, load_image, sample_photos
+from course_utils.prediction import ImageError, load_image, sample_photos
 from course_utils.session import start
 
 plotting.course_style()
@@ -63,8 +63,8 @@ session = start(seed=0)
 
 # %%
 from course_classroom.checks import lesson_07 as check
-from course_classroom.predict import own_or_shipped_for
 from course_utils.data.flowers import load_flowers
+from course_utils.pretrained import own_or_shipped
 
 short_side = session.pick(quick=128, full=256)  # as in lesson 06
 splits = load_flowers(session.data_dir, short_side=short_side)
@@ -73,7 +73,7 @@ print(splits.describe(), "(training / validation / test)")
 if not splits.is_photos:
     print("Sketches are no photos: a program draws each flower at random, 96 × 96")
     print("pixels. Do not compare their accuracies with those of photos.")
-weights = own_or_shipped_for(session, splits)
+weights = own_or_shipped(session, splits)
 
 # %% [markdown]
 # To predict, you need files. So the test images, which no training has seen, are
@@ -123,7 +123,7 @@ print(f"{type(network).__name__}, weights loaded: {report}")
 # %% [markdown]
 # A network gives numbers, not names. Which number stands for which name must be kept
 # somewhere. Many tutorials keep it in a file `class_indices.json`. JSON has a trap:
-# its keys are always strings. (`course_utils.data.class_indices` writes and reads such
+# its keys are always strings. (`course_utils.data.photos` writes and reads such
 # a file, and turns the keys into numbers again.)
 
 # %%
@@ -555,8 +555,7 @@ class Host(BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def busy(self):
-        first = self.asked.count(self.path) == 1
-        self.send(429, Retry_After="0") if first else self.photo()
+        self.send(429)
 
     def moved(self):
         self.send(302, Location="/photo.jpg")
@@ -579,7 +578,7 @@ class Host(BaseHTTPRequestHandler):
 import os
 import threading
 
-from course_utils._engine.web import Limits, fetch_image_bytes
+from course_utils.prediction import web
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Host)  # port 0: any that is free
 threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -594,22 +593,24 @@ def try_address(url, limits=None, allow_private=True):
         if limits is None:
             image = load_image(url, allow_private=allow_private)
         else:
-            image = fetch_image_bytes(url, allow_private=allow_private, limits=limits)
+            image = web.fetch_image_bytes(
+                url, allow_private=allow_private, limits=limits
+            )
         return str(prediction.predict(predictor, image, 1))
     except ImageError as error:
         return str(error).replace(local, "http://host")
 
 
 # %%
-print("unless told otherwise:", Limits())
-small = Limits(total_s=0.5, max_bytes=256 * 1024)
+print("unless told otherwise:", web.Limits())
+small = web.Limits(total_s=0.5, max_bytes=256 * 1024)
 cases = {
     "a photo, called text": ("photo", None),
     "an HTML page, called JPEG": ("page", None),
     "no such photo": ("missing", None),
     "elsewhere, followed": ("moved", None),
     "redirects in a circle": ("circle", None),
-    "busy (429), asked again": ("busy", None),
+    "busy (429)": ("busy", None),
     "a body without an end": ("endless", small),
     "a byte every 50 ms": ("slow", small),
 }
@@ -635,8 +636,6 @@ display(Markdown(markdown_table(["the host", "what comes of it", "seconds"], row
 # %%
 from unittest import mock
 
-from course_utils._engine import addresses
-
 before = len(Host.asked)
 port = server.server_port
 for host in ("127.0.0.1", "localhost", "2130706433", "[::1]"):
@@ -645,11 +644,11 @@ for host in ("127.0.0.1", "localhost", "2130706433", "[::1]"):
 print(f"requests that reached the server: {len(Host.asked) - before}\n")
 
 for address in ("151.101.1.195", "10.0.0.1", "192.168.1.1", "169.254.169.254", "::1"):
-    print(f"{address:15} may be asked: {addresses.is_public(address)}")
+    print(f"{address:15} may be asked: {web.is_public(address)}")
 
 # For these lines, is_public is replaced by a function that calls 127.0.0.1 public. So
 # the first request goes out, and is sent on to 127.0.0.2, which stays private.
-with mock.patch.object(addresses, "is_public", lambda a: a == "127.0.0.1"):
+with mock.patch.object(web, "is_public", lambda a: a == "127.0.0.1"):
     text = try_address(f"{local}/inward.jpg", allow_private=False)
 print("\nredirect, from public to private:", text.split(", of this")[0], "…")
 
@@ -662,8 +661,10 @@ print("\nredirect, from public to private:", text.split(", of this")[0], "…")
 #
 # So private addresses are refused unless you allow them, in every spelling
 # (`2130706433` is `127.0.0.1` as one number), and anew at *every* redirect: a public
-# host may point inward. A name may be looked up twice with two answers: public when it
-# is checked, private when it is used. So the very address that was checked is used.
+# host may point inward. One gap is left here: a name may be looked up twice with two
+# answers, public when it is checked, private when it is used. You sit at the prompt and
+# can reach those machines anyway; a server has to connect to the very address that it
+# checked.
 
 # %% [markdown]
 # ### The real web

@@ -11,14 +11,13 @@ import torch
 from lesson_code import definitions
 from PIL import Image
 
-from course_utils._engine.web import Limits, fetch_image_bytes
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
 from course_utils.models import cifar_resnet
-from course_utils.prediction import WebError, load_image
+from course_utils.prediction import WebError, load_image, web
 from course_utils.pretrained import own_or_shipped
 from course_utils.session import Session
-from course_utils.training.checkpoint import save_checkpoint
+from course_utils.training.state import save_checkpoint
 
 NAME = "07_prediction"
 LESSON = definitions(NAME)
@@ -149,7 +148,7 @@ def host(monkeypatch):
     ],
 )
 def test_the_host_sends(host, name, found):
-    assert fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True) == found
+    assert web.fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True) == found
 
 
 @pytest.mark.parametrize(
@@ -164,9 +163,9 @@ def test_the_host_sends(host, name, found):
     ],
 )
 def test_the_host_plays_bad_ones(host, name, sentence):
-    limits = Limits(total_s=0.3 if name == "slow" else 60, max_bytes=100_000)
+    limits = web.Limits(total_s=0.3 if name == "slow" else 60, max_bytes=100_000)
     with pytest.raises(WebError, match=sentence):
-        fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True, limits=limits)
+        web.fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True, limits=limits)
 
 
 def flowers(source="built-in sketches"):
