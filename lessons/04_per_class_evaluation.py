@@ -141,22 +141,23 @@ print(f"collected in {collected_s:.2f} s, compared in {1000 * compared_s:.2f} ms
 # images of one class, and about a tenth of every other.
 
 # %%
+from course_utils.results import show_table
+
 overall = metrics.accuracy(logits, labels)
 own = torch.stack([hits[labels == k].float().mean() for k in range(num_classes)])
 best, worst = own.nan_to_num(-1).argmax().item(), own.nan_to_num(2).argmin().item()
 lucky = torch.rand(len(labels), generator=torch.Generator().manual_seed(0)) < 0.1
 
-table = "| test images | number | overall accuracy | mean of the classes' |\n"
-table += "|---|---|---|---|\n"
 tests = {"all": torch.ones_like(lucky)}
 tests |= {f"mostly {classes[k]}": lucky | (labels == k) for k in (best, worst)}
-scores = []
+scores, rows = [], []
 for name, kept in tests.items():
     by_class = [hits[kept & (labels == k)].float().mean() for k in range(num_classes)]
     scores.append(hits[kept].float().mean().item())
-    table += f"| {name} | {kept.sum()} | {scores[-1]:.2%} "
-    table += f"| {torch.stack(by_class).nanmean():.2%} |\n"
-display(Markdown(table))
+    balanced = torch.stack(by_class).nanmean()
+    rows.append((name, int(kept.sum()), f"{scores[-1]:.2%}", f"{balanced:.2%}"))
+heads = ("test images", "number", "overall accuracy", "mean of the classes'")
+show_table(heads, rows)
 sizes = torch.bincount(labels, minlength=num_classes)
 same = "equally many" if sizes.min() == sizes.max() else "not equally many"
 print(f"Images of each class in the full test set: {same} ({sizes.tolist()}).")
@@ -301,8 +302,7 @@ for h, n in ((20, 20), (18, 20), (900, 1000)):
 # *known* true accuracy, and count how often the interval holds it.
 
 # %%
-table = "| images | true accuracy | textbook holds it | Wilson holds it |\n"
-table += "|---|---|---|---|\n"
+rows = []
 shortfall = {"textbook": 0.0, "Wilson": 0.0}
 for n in (50, largest_class):
     for truth in (0.5, 0.9, 0.98, 0.995):
@@ -314,10 +314,9 @@ for n in (50, largest_class):
             "textbook": np.mean(abs(share - truth) <= half),
             "Wilson": np.mean((low <= truth) & (truth <= high)),
         }
-        table += f"| {n} | {truth:.1%} | {held['textbook']:.1%} "
-        table += f"| {held['Wilson']:.1%} |\n"
+        rows.append((n, f"{truth:.1%}", *(f"{part:.1%}" for part in held.values())))
         shortfall = {k: max(shortfall[k], 0.95 - held[k]) for k in held}
-display(Markdown(table))
+show_table(("images", "true accuracy", "textbook holds it", "Wilson holds it"), rows)
 for name, points in shortfall.items():
     print(f"{name}: at worst {100 * points:.1f} points short of the promised 95 %")
 
@@ -490,17 +489,27 @@ both = int(((residual == labels) & (plain == labels)).sum())
 neither = num_test - both - only_residual - only_plain
 right = both + only_residual, both + only_plain
 z = gap_in_deviations(right[0], num_test, right[1], num_test)
-lead = (right[0] - right[1]) / num_test
-table = "| images | plain right | plain wrong |\n|---|---|---|\n"
-table += f"| **residual right** | {both} | {only_residual} |\n"
-table += f"| **residual wrong** | {only_plain} | {neither} |\n"
 p_apart = 2 * NormalDist().cdf(-abs(z))  # both ends of the bell curve
-verdict = "more than luck" if p_value < 0.05 else "luck can explain it"
-text = f"\nResidual {right[0] / num_test:.2%}, plain {right[1] / num_test:.2%}: the "
-text += f"{'residual' if lead > 0 else 'plain'} network leads by {100 * abs(lead):.2f} "
-text += f"points. McNemar's p-value is {p_value:.2g}: {verdict}. As if they had been "
-text += f"judged on different images, the p-value would be {p_apart:.2g}."
-display(Markdown(table + text))
+show_table(
+    ("images", "plain right", "plain wrong"),
+    (
+        ("**residual right**", both, only_residual),
+        ("**residual wrong**", only_plain, neither),
+    ),
+)
+print(f"residual {right[0] / num_test:.2%}, plain {right[1] / num_test:.2%}")
+print(f"McNemar's p-value by hand: {p_value:.2g}")
+comparison = metrics.compare(labels, residual, plain)
+lead = comparison.lead
+print("the package, residual minus plain:", comparison)
+print(f"as if judged on different images: p = {p_apart:.2g}")
+
+# %% [markdown]
+# `metrics.compare` puts it into one line: the lead, its 95 % interval, McNemar's p. An
+# interval without 0: the lead is more than luck. An interval with 0 in it: luck can
+# explain the lead, and the ends say how large a lead, to either side, remains possible.
+# (Interval and p-value are computed in two ways. Where they differ, at the very bar,
+# nothing is decided.)
 
 # %% [markdown]
 # The two networks find the same images easy and the same images hard. Judged on the
@@ -679,10 +688,11 @@ ours = precision_recall_f1(matrix)
 theirs = precision_recall_fscore_support(
     labels, predictions, labels=range(num_classes), zero_division=np.nan
 )
-table = "| class | precision | recall | F1 |\n|---|---|---|---|\n"
-for name, *values in zip(classes, *(v.tolist() for v in ours), strict=True):
-    table += f"| {name} | " + " | ".join(f"{v:.3f}" for v in values) + " |\n"
-display(Markdown(table))
+rows = [
+    (name, *(f"{value:.3f}" for value in values))
+    for name, *values in zip(classes, *(v.tolist() for v in ours), strict=True)
+]
+show_table(("class", "precision", "recall", "F1"), rows)
 gap = max(np.nanmax(abs(a.numpy() - b)) for a, b in zip(ours, theirs, strict=False))
 print(f"largest difference from scikit-learn: {gap:.0e}")
 cautious = (ours[0] - ours[1]).nan_to_num(0)
@@ -1208,9 +1218,9 @@ expected = metrics.accuracy(clean, few_labels)
 names = ("eval() forgotten", "mean of batch means", "epoch chosen on the test set")
 names += ("wrong normalisation or colours", "JPEG")
 faults = {name: {} for name in names}  # for each setting, points too high (+) or low
-table = "| batch size | shuffled | sorted by class |\n|---|---|---|\n"
+rows = []
 for size in (4, 32, 250):
-    table += f"| {size} "
+    row = [size]
     for order, data in (("shuffled", few), ("sorted by class", in_folders)):
         right = 0
         with torch.no_grad():
@@ -1220,13 +1230,10 @@ for size in (4, 32, 250):
                 ).sum()
         off = 100 * (right.item() / num_pushed - expected)
         faults["eval() forgotten"][f"batches of {size}, {order}"] = off
-        table += f"| {right / num_pushed:.1%} "
-    table += "|\n"
-display(
-    Markdown(
-        f"With `eval()`: {expected:.1%} on {num_pushed} images. Without:\n\n{table}"
-    )
-)
+        row.append(f"{right / num_pushed:.1%}")
+    rows.append(row)
+print(f"with eval(): {expected:.1%} on {num_pushed} images; without:")
+show_table(("batch size", "shuffled", "sorted by class"), rows)
 
 # %% [markdown]
 # Small batches have noisy statistics. Batches of one class have *wrong* ones: what
@@ -1384,30 +1391,25 @@ answers = {
 for quality in (95, 75, 50, 25):
     stored = corruptions.jpeg_compression(images, 100 - quality)
     answers[f"JPEG, quality {quality}"] = judge(stored)
-table = "| test images | accuracy | lost | gained | p-value | verdict |\n"
-table += "|---" * 6 + "|\n"
-base = clean.argmax(1)
+rows, base = [], clean.argmax(1)
 for name, found in answers.items():
-    test = metrics.mcnemar(few_labels, base, found.argmax(1))
+    change = metrics.compare(few_labels, found.argmax(1), base)
     now = metrics.accuracy(found, few_labels)
-    verdict = ("worse" if now < expected else "better") if test.p_value < 0.05 else "–"
-    table += f"| {name} | {now:.1%} | {test.only_first} | {test.only_second} "
-    table += f"| {test.p_value:.2g} | {verdict} |\n"
+    lost, gained = change.second_only, change.first_only
+    rows.append((name, f"{now:.1%}", lost, gained, change))
     if name != "right":
         kind = "JPEG" if "JPEG" in name else "wrong normalisation or colours"
         faults[kind][name.removeprefix("JPEG, ")] = 100 * (now - expected)
-display(Markdown(table))
+show_table(("test images", "accuracy", "lost", "gained", "minus the right one"), rows)
 
 # %%
-table = "| fault | mildest | points | worst | points |\n" + "|---" * 5 + "|\n"
+rows = []
 worst_first = sorted(faults, key=lambda f: -max(map(abs, faults[f].values())))
 for name in worst_first:
-    table += f"| {name} "
     by_size = sorted(faults[name].items(), key=lambda setting: abs(setting[1]))
-    for setting, points in (by_size[0], by_size[-1]):
-        table += f"| {setting} | {points:+.1f} "
-    table += "|\n"
-display(Markdown(table))
+    (mildest, least), (worst_setting, most) = by_size[0], by_size[-1]
+    rows.append((name, mildest, f"{least:+.1f}", worst_setting, f"{most:+.1f}"))
+show_table(("fault", "mildest", "points", "worst", "points"), rows)
 large = {f for f in worst_first if max(map(abs, faults[f].values())) >= 1}
 hidden = [f for f in worst_first if min(map(abs, faults[f].values())) < 1]
 text = f"At its worst, **{worst_first[0]}** spoils most; {len(large)} of {len(faults)} "
@@ -1416,9 +1418,10 @@ display(Markdown(text + ", ".join(hidden) + "."))
 
 # %% [markdown]
 # "Lost" are the images that only the right preparation gets right, "gained" the
-# others; "–" means that luck can explain the difference. The fault is there all the
-# same: it is waiting for another network. (The networks for photos that ship with this
-# course were trained on images once stored as JPEG. That matters as much.)
+# others. Where the interval contains 0, luck can explain the difference. The fault is
+# there all the same: it is waiting for another network. (The networks for photos that
+# ship with this course were trained on images once stored as JPEG. That matters as
+# much.)
 #
 # The last table has each fault's mildest and worst setting, in points above (+) or
 # below (−) the right accuracy: your fourth guess. No single number answers it, since
@@ -1447,11 +1450,10 @@ rows = [
     ("calibration error", f"{ece:.2%}"),
     ("temperature", f"{temperature:.2f}"),
     ("under noise", f"ECE {raw:.1f} points, with its own temperature {from_noisy:.1f}"),
-    ("residual against plain", f"{100 * lead:+.2f} points, p = {p_value:.2g}"),
+    ("residual minus plain", comparison),
     ("measured on", f"{num_test} images, {hardware_name(session.device)}"),
 ]
-rows = "\n".join(f"| {name} | {value} |" for name, value in rows)
-display(Markdown(f"| | |\n|---|---|\n{rows}"))
+show_table(("", ""), rows)
 session.report(
     f"accuracy {overall:.2%} ({low:.2%} to {high:.2%}); {classes[worst]} "
     f"{class_accuracy[worst]:.1%}, {classes[best]} {class_accuracy[best]:.1%}",
@@ -1503,9 +1505,9 @@ print(
 # answers it.
 
 # %%
-table = "| network, images | at least 99 % sure | claimed | right | 95 % interval "
-table += "| mistakes promised | found | the claim |\n" + "|---" * 8 + "|\n"
-too_sure = []
+heads = ("network, images", "at least 99 % sure", "claimed", "right")
+heads += ("95 % interval", "mistakes promised", "found", "the claim")
+rows, too_sure = [], []
 noise_name = f"as trained, noise {strength}"
 for name, p, y in (
     ("as trained, clean", probabilities, labels),
@@ -1521,9 +1523,10 @@ for name, p, y in (
     verdict = "**too sure**" if claimed > high else "holds"
     verdict = "**too modest**" if claimed < low else verdict
     too_sure += [name] if claimed > high else []
-    table += f"| {name} | {n} | {claimed:.3%} | {right / n:.2%} | {low:.2%} to "
-    table += f"{high:.2%} | {n * (1 - claimed):.1f} | {n - right} | {verdict} |\n"
-display(Markdown(table))
+    cells = f"{claimed:.3%}", f"{right / n:.2%}", f"{low:.2%} to {high:.2%}"
+    promised = f"{n * (1 - claimed):.1f}"
+    rows.append((name, n, *cells, promised, n - right, verdict))
+show_table(heads, rows)
 text = (
     f"Refuted: too sure in {', '.join(too_sure)}." if too_sure else "Not refuted here."
 )

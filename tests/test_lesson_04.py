@@ -65,7 +65,10 @@ def test_the_lessons_intervals_and_tests_are_the_packages():
     logits, labels = some_logits()
     other, _ = some_logits(seed=1)
     models = logits.argmax(1), other.argmax(1)
-    assert LESSON["mcnemar"](labels, *models) == metrics.mcnemar(labels, *models)
+    packaged = metrics.compare(labels, *models)
+    only_first, only_second, p_value = LESSON["mcnemar"](labels, *models)
+    assert (only_first, only_second) == (packaged.first_only, packaged.second_only)
+    assert p_value == pytest.approx(packaged.p_value)
 
 
 def test_the_lessons_calibration_is_the_packages():
