@@ -111,6 +111,7 @@ def install(python, wheels):
     source = ["--no-index", "--find-links", wheels] if wheels else []
     pip = [python, "-m", "pip", "install", "--disable-pip-version-check", *source]
     uv = [python, "-m", "uv", "pip", "install", "--python", python, *source]
+    uv.append("--compile-bytecode")  # as pip does: else each first start takes long
     steps = [["-c", "constraints.txt", "-e", EXTRAS]]
     torch_index = os.environ.get("TORCH_INDEX", "")
     if torch_index and not wheels:  # alone: that index holds other versions of the rest
