@@ -6,7 +6,6 @@ import itertools
 import socket
 import struct
 import zlib
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 
 from local_server import Answer, LocalServer, head
@@ -44,11 +43,11 @@ class PhotoHost(LocalServer):
         sent: Bytes of bodies handed to the network so far, by answers that never end.
     """
 
-    def __init__(self, *answers: Answer, tls: Callable | None = None) -> None:
+    def __init__(self, *answers: Answer) -> None:
         self.asked: list[tuple[str, str]] = []
         self.agents: list[str] = []
         self.sent = 0
-        super().__init__(*answers, tls=tls)
+        super().__init__(*answers)
         self.url = f"http://{self.host}/photo.jpg"
 
     def note(self, handler: BaseHTTPRequestHandler) -> None:
