@@ -38,7 +38,7 @@ def draw_cifar10_sketches(
         labels: int64 (num_images,), 0 to 9 in CIFAR-10's order.
 
     Raises:
-        ValueError: if num_images is below 1 or seed is negative.
+        ValueError: if num_images is below 1.
 
     Taught in: lesson 03, "Look at the data".
     """

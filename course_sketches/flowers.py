@@ -41,14 +41,10 @@ def draw_flower_sketches(
         (num_images,): 0 daisy, 1 dandelion, 2 roses, 3 sunflowers, 4 tulips.
 
     Raises:
-        ValueError: if num_images is below 1, seed is negative or size is below 16.
+        ValueError: if num_images is below 1.
 
     Taught in: lesson 06, "Look at the data".
     """
-    if size < 16:
-        raise ValueError(
-            f"size is {size}, but a flower needs at least 16 pixels; pass 16 or more."
-        )
     flowers = tuple(BLOOMS)
 
     def draw(label: int, rng: Rng) -> np.ndarray:

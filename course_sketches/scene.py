@@ -36,15 +36,13 @@ def draw_balanced(
         labels: int64 (N,), 0 to K - 1.
 
     Raises:
-        ValueError: if num_images is below 1 or seed is negative.
+        ValueError: if num_images is below 1.
     """
     if num_images < 1:
         raise ValueError(
             f"num_images is {num_images}, but at least 1 image can be drawn; "
             "pass a positive number."
         )
-    if seed < 0:
-        raise ValueError(f"seed is {seed}, but seeds start at 0; pass 0 or more.")
     images = np.empty((num_images, size, size, 3), dtype=np.uint8)
     labels = np.empty(num_images, dtype=np.int64)
     for i in range(num_images):

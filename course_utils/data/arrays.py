@@ -189,21 +189,13 @@ class ImageSplits:
         generator = torch.Generator().manual_seed(seed)
         info = self.info(train_size)
 
-        def loader(pair: LabelledImages, train: bool) -> DataLoader:
+        def loader(pair: LabelledImages, random: bool) -> DataLoader:
+            own = generator if random else None
             data = ArrayDataset(
-                *pair,
-                self.mean,
-                self.std,
-                augment=train,
-                generator=generator if train else None,
-                info=info,
+                *pair, self.mean, self.std, augment=random, generator=own, info=info
             )
             return DataLoader(
-                data,
-                batch_size,
-                shuffle=train,
-                generator=generator if train else None,
-                collate_fn=already_collated,
+                data, batch_size, random, generator=own, collate_fn=already_collated
             )
 
         train = LabelledImages(*(part[:train_size] for part in self.train))

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import check_integrity
 
 from course_utils._engine.cache import Arrays, load_or_make
 from course_utils._engine.download import download, extract
@@ -68,9 +70,6 @@ def prepare_cifar10(folder: Path) -> Path:
 
 def _is_whole(batches: Path) -> bool:
     """Return whether all files of the original archive are there, unchanged."""
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
-
     return all(
         check_integrity(str(batches / name), md5)
         for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list]
@@ -110,9 +109,7 @@ def _photos(data_dir: Path) -> ImageSplits:
 
 def _read_batches(data_dir: Path) -> list[LabelledImages]:
     """Return the training and the test images of the original archive."""
-    from torchvision.datasets import CIFAR10  # verifies before it unpickles
-
-    try:
+    try:  # torchvision verifies the files before it unpickles them
         sets = [CIFAR10(str(data_dir), train=train) for train in (True, False)]
     except RuntimeError as error:
         raise ValueError(

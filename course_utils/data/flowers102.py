@@ -88,19 +88,10 @@ def prepare_flowers102(folder: Path) -> Path:
     target = folder / FOLDER
     for name, (size_bytes, md5) in FILES.items():
         is_archive = name.endswith(".tgz")
-        if is_archive and _num_images(target) >= NUM_IMAGES:
+        if is_archive and len(list(target.glob("jpg/image_*.jpg"))) >= NUM_IMAGES:
             continue
-        path = download(
-            f"Flowers-102's {name}",
-            [f"{mirror}/{name}" for mirror in MIRRORS],
-            target / name,
-            size_bytes=size_bytes,
-            checksum=md5,
-        )
+        title, urls = f"Flowers-102's {name}", [f"{one}/{name}" for one in MIRRORS]
+        path = download(title, urls, target / name, size_bytes=size_bytes, checksum=md5)
         if is_archive:
             extract(path, target)
     return target
-
-
-def _num_images(target: Path) -> int:
-    return sum(1 for _ in (target / "jpg").glob("image_*.jpg"))

@@ -35,7 +35,8 @@ FLOWERS102_MD5 = "52808999861908f626f3c1f4e79d11fa"
 FLOWERS102_FOLDER = "flowers-102"
 NUM_FLOWERS102 = 8189
 
-RESNET34_FILE = "imagenet/resnet34-b627a593.pth"  # torchvision's name, with a checksum
+RESNET34_CHECKSUM = "b627a593"  # the first digits of the SHA-256
+RESNET34_FILE = f"imagenet/resnet34-{RESNET34_CHECKSUM}.pth"  # torchvision's name
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ STORED = {
     "flowers102": StoredSet("Flowers-102", FLOWERS102_MD5, (FLOWERS102_FOLDER,)),
     "resnet34": StoredSet(
         "the ImageNet weights of ResNet-34",
-        RESNET34_FILE.rsplit("-", 1)[1].removesuffix(".pth"),
+        RESNET34_CHECKSUM,
         (RESNET34_FILE,),
     ),
 }

@@ -92,7 +92,7 @@ def complaint(data_dir: Path, name: str) -> str:
             return (
                 f"{data_dir} holds another version of {STORED[name].title} (prepared "
                 f"by version {manifest['course']} of the course, this is "
-                f"{course_version()}): run course prepare {name} {data_dir}"
+                f"{course_version()}); run: course prepare {name} {data_dir}"
             )
         return difference(data_dir, name)
     except ValueError as error:
