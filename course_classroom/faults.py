@@ -26,7 +26,7 @@ from course_utils.models.modes import device_of, in_mode
 from course_utils.models.resnet import BasicBlock
 from course_utils.pretrained import load_pretrained
 from course_utils.training import train_one_epoch
-from course_utils.training.history import History, Scores
+from course_utils.training.state import History, Scores
 
 BATCH_SIZE = 50
 

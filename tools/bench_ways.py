@@ -21,9 +21,9 @@ from torchvision import transforms
 from course_utils.data.arrays import ArrayDataset, already_collated
 from course_utils.metrics import collect_logits
 from course_utils.models import cifar_resnet
+from course_utils.models.modes import Amp
 from course_utils.pretrained import load_pretrained
-from course_utils.training import train
-from course_utils.training.precision import Amp, MixedPrecision
+from course_utils.training import amp_dtype, train
 
 Way = Callable[[], float]
 MEAN, STD = (0.4911, 0.4821, 0.4466), (0.2451, 0.2426, 0.2603)
@@ -158,7 +158,8 @@ def steps_alone(
     model = model or cifar_resnet(20)
     model = model.to(DEVICE, memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
-    precision = MixedPrecision(DEVICE, amp)
+    dtype = amp_dtype(DEVICE, amp)
+    scaler = torch.amp.GradScaler(DEVICE.type, enabled=dtype is torch.float16)
     images = torch.randn(batch_size, 3, 32, 32, device=DEVICE)
     images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch_size,), device=DEVICE)
@@ -166,10 +167,13 @@ def steps_alone(
     def steps() -> None:
         model.train()
         for _ in range(number // batch_size):
-            with precision.autocast():
+            with torch.autocast(DEVICE.type, dtype, enabled=dtype is not None):
                 logits = model(images)
             loss = F.cross_entropy(logits.float(), labels)
-            precision.step(loss, model, optimizer)
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
 
     return lambda: timed(number, steps)
 

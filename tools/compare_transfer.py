@@ -13,13 +13,11 @@ import argparse
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from recording import RESULTS, refuse_unfinished
 from torch import nn
-from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.data.arrays import Loaders
@@ -29,11 +27,10 @@ from course_utils.data.photos import evaluation_transform
 from course_utils.explain import penultimate_features
 from course_utils.pretrained.backbones import Backbone, load_backbone
 from course_utils.pretrained.transfer import rates_by_depth, replace_head
-from course_utils.results import save_result
+from course_utils.results import of_training, save_result
 from course_utils.session import Session, seed_everything, start
-from course_utils.training import evaluate, train
+from course_utils.training import History, evaluate, sgd_one_cycle, train
 from course_utils.training.checkpoint import build_model
-from course_utils.training.history import History
 
 WAYS = ("scratch", "frozen", "finetuned", "by-depth")
 PER_CLASS = (10, 30, 100, None)
@@ -58,10 +55,8 @@ def train_network(
         model = build_model(model.architecture)
     device = next(backbone.model.parameters()).device
     model = replace_head(model, num_classes).to(device)
-    groups = rates_by_depth(model, LR) if way == "by-depth" else model.parameters()
-    optimizer = torch.optim.SGD(groups, LR, 0.9, weight_decay=5e-4, nesterov=True)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    scheduler = OneCycleLR(optimizer, rates, total_steps=epochs * len(loaders.train))
+    groups = rates_by_depth(model, LR) if way == "by-depth" else model
+    optimizer, scheduler = sgd_one_cycle(groups, LR, epochs * len(loaders.train))
     history = train(
         model,
         loaders.train,
@@ -158,11 +153,9 @@ def compare(
         "lr": HEAD_LR if way == "frozen" else LR,
         "image_size": backbone.image_size,
         "trained_parameters": sum(p.numel() for p in model.parameters()),
-        "val_accuracy": max(history.val_accuracy),
         "test_accuracy": evaluate(model, test_loader).accuracy,
+        **of_training(history),
         "minutes": (features_s + sum(history.seconds)) / 60,
-        "threads": torch.get_num_threads(),
-        "history": asdict(history),
     }
     save_result(path, result, session.device)
     print(f"{name}: test accuracy {result['test_accuracy']:.1%}")

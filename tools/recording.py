@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from course_utils.training.history import History
+from course_utils.training import History
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

@@ -25,11 +25,8 @@ from course_utils.pretrained import PRETRAINED, pretrained_path
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
 from course_utils.training import evaluate
-from course_utils.training.checkpoint import (
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
+from course_utils.training.checkpoint import load_checkpoint, load_model
+from course_utils.training.state import save_checkpoint
 
 ABOUT = {
     "CIFAR-10 photos": "CIFAR-10 (Krizhevsky 2009), read from a copy whose images were "

@@ -12,23 +12,20 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from recording import RESULTS, refuse_unfinished
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import cifar_plain, cifar_resnet
-from course_utils.results import save_result
+from course_utils.results import of_training, save_result
 from course_utils.session import start
-from course_utils.training import evaluate, train
+from course_utils.training import amp_dtype, evaluate, sgd_one_cycle, train
 from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
-from course_utils.training.precision import amp_dtype
 
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
 BATCH_SIZE = 128
@@ -60,17 +57,15 @@ def run(options: argparse.Namespace) -> Path:
     model.to(memory_format=torch.channels_last)
     if dist.is_initialized():
         model = DistributedDataParallel(model)
-    optimizer = torch.optim.SGD(
-        model.parameters(), options.lr, 0.9, weight_decay=5e-4, nesterov=True
-    )
     steps = options.epochs * len(loaders.train)
+    optimizer, scheduler = sgd_one_cycle(model, options.lr, steps)
     history = train(
         model,
         loaders.train,
         loaders.val,
         num_epochs=options.epochs,
         optimizer=optimizer,
-        scheduler=OneCycleLR(optimizer, options.lr, total_steps=steps),
+        scheduler=scheduler,
         save_path=folder,
         resume=True,
     )
@@ -85,12 +80,9 @@ def run(options: argparse.Namespace) -> Path:
         "epochs": options.epochs,
         "batch_size": BATCH_SIZE,
         "lr": options.lr,
-        "val_accuracy": max(history.val_accuracy),
         "test_accuracy": test.accuracy,
-        "minutes": sum(history.seconds) / 60,
         "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
-        "threads": torch.get_num_threads(),
-        "history": asdict(history),
+        **of_training(history),
     }
     path = folder / "result.json"
     if rank() == 0:

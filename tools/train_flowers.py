@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -19,10 +18,9 @@ from compare_transfer import BATCH_SIZE, LR, train_network
 
 from course_utils.data.flowers import load_flowers
 from course_utils.pretrained.backbones import load_backbone
-from course_utils.results import save_result
+from course_utils.results import of_training, save_result
 from course_utils.session import start
-from course_utils.training import evaluate
-from course_utils.training.precision import amp_dtype
+from course_utils.training import amp_dtype, evaluate
 
 
 def run(epochs: int, image_size: int, seed: int) -> Path:
@@ -55,12 +53,9 @@ def run(epochs: int, image_size: int, seed: int) -> Path:
         "epochs": epochs,
         "batch_size": BATCH_SIZE,
         "lr": LR,
-        "val_accuracy": max(history.val_accuracy),
         "test_accuracy": test.accuracy,
-        "minutes": sum(history.seconds) / 60,
         "arithmetic": str(amp_dtype(session.device, "auto") or torch.float32),
-        "threads": torch.get_num_threads(),
-        "history": asdict(history),
+        **of_training(history),
     }
     save_result(folder / "result.json", result, session.device)
     print(f"{name}: test accuracy {test.accuracy:.2%}")

@@ -1,27 +1,16 @@
 """Progress bars, where there is somebody to see them."""
 
 import os
+from collections.abc import Collection
 
-import torch.distributed as dist
-from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 
-def progress_bar(loader: DataLoader, name: str, shown: bool) -> tqdm:
-    """Return the loader's batches under a bar, which TQDM_DISABLE=1 hides.
+def progress_bar(things: Collection, name: str, shown: bool) -> tqdm:
+    """Return things, such as a loader's batches, under a bar.
 
-    Of several processes only the first shows one.
+    Where TQDM_DISABLE is set there is none: in a notebook tqdm ignores it by itself.
     """
-    # in a notebook tqdm does not look at the variable itself
-    silent = os.environ.get("TQDM_DISABLE", "") not in ("", "0")
-    is_first = (
-        not (dist.is_available() and dist.is_initialized()) or not dist.get_rank()
-    )
-    # iter: given the loader itself, tqdm.auto would start it twice
-    return tqdm(
-        iter(loader),
-        name,
-        len(loader),
-        leave=False,
-        disable=silent or not (shown and is_first),
-    )
+    hidden = not shown or "TQDM_DISABLE" in os.environ
+    # iter: given a loader itself, tqdm.auto would start it twice
+    return tqdm(iter(things), name, len(things), leave=False, disable=hidden)

@@ -12,10 +12,10 @@ from torchvision.models.feature_extraction import (
     get_graph_node_names,
 )
 
-from course_utils._engine import checks
 from course_utils.explain.observing import near_matches, observed
 from course_utils.models.modes import device_of
-from course_utils.training.checkpoint import architecture_of, build_model
+from course_utils.training import validation
+from course_utils.training.checkpoint import build_model
 
 
 def feature_maps(
@@ -63,7 +63,7 @@ def penultimate_features(model: nn.Module, loader: DataLoader) -> tuple[Tensor, 
 
     Taught in: lesson 05, "The space of features".
     """
-    checks.check_not_empty(loader)
+    validation.check_not_empty(loader)
     _refuse_headless(model)
     features, labels = [], []
     with observed(model), torch.no_grad():
@@ -120,7 +120,7 @@ def grad_cam(
         if targets is None:
             targets = logits.argmax(1)
         targets = torch.as_tensor(targets, device=logits.device).expand(len(logits))
-        checks.check_labels(targets, logits)
+        validation.check_labels(targets, logits)
         scores = logits.gather(1, targets[:, None])  # (B, 1)
         (slopes,) = torch.autograd.grad(scores.sum(), maps)  # (B, C', h, w)
     weights = slopes.mean((2, 3), keepdim=True)  # (B, C', 1, 1)
@@ -149,7 +149,7 @@ def randomised(
     Source: Adebayo et al. 2018 (arXiv 1810.03292), section 3.
     Taught in: lesson 05, "Grad-CAM".
     """
-    architecture = architecture_of(model)
+    architecture = getattr(model, "architecture", None)
     if architecture is None:
         raise ValueError(
             f"{type(model).__name__} does not say how it was built, so no untrained "

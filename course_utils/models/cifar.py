@@ -17,20 +17,12 @@ class PadShortcut(nn.Module):
         out_channels: Channels of the output; at least `in_channels`.
         stride: Step between the pixels that are kept.
 
-    Raises:
-        ValueError: If `out_channels` is smaller than `in_channels`.
-
     Source: He et al. 2015, section 3.3, option A.
     Taught in: lesson 01, "Solid and dashed shortcuts".
     """
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__()
-        if out_channels < in_channels:
-            raise ValueError(
-                f"Cannot pad {in_channels} channels down to {out_channels}; "
-                "out_channels must be at least in_channels."
-            )
         self.stride = stride
         self.extra = out_channels - in_channels
 
@@ -154,8 +146,6 @@ class CifarResNet(nn.Module):
 
 def cifar_resnet(depth: int, num_classes: int = 10, shortcut: str = "A") -> CifarResNet:
     """Return the paper's residual CIFAR network of `depth` layers."""
-    if shortcut not in ("A", "B"):
-        raise ValueError(f"Unknown shortcut {shortcut!r}; use 'A' or 'B'.")
     return CifarResNet(depth, num_classes, shortcut)
 
 

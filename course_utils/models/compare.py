@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-OUTPUT = "output"  # stands for the whole network
+from course_utils.models.modes import in_mode
 
 
 def first_difference(
@@ -28,17 +28,9 @@ def first_difference(
         A line that names the layer and says how it differs, or ``None`` if every
         shared layer agrees.
 
-    Raises:
-        ValueError: If the two networks share no layer's name.
-
     Taught in: lesson 02, "Against torchvision".
     """
     ours, theirs = _layer_outputs(model, images), _layer_outputs(reference, images)
-    if not (ours.keys() & theirs.keys()) - {OUTPUT}:
-        raise ValueError(
-            "The two networks share no layer name; build both with torchvision's "
-            "names (conv1, bn1, layer1.0.conv1 …)."
-        )
     for name, expected in theirs.items():
         if name not in ours:
             return f"{name}: missing in the model"
@@ -68,16 +60,13 @@ def _layer_outputs(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         return hook
 
     hooks = [
-        module.register_forward_hook(keep(name or OUTPUT))
+        module.register_forward_hook(keep(name or "output"))
         for name, module in model.named_modules()
     ]
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
+        with in_mode(model, training=False), torch.no_grad():
             model(images)
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     return outputs

@@ -1,70 +1,15 @@
-"""One training in several processes: who is who, shares of the data, common sums.
+"""A share of the data for each of several processes that train as one.
 
-Without `torchrun` there is one process, and everything here does nothing.
+Without `torchrun` there is one process, and its share is everything.
 """
 
-import io
 from collections.abc import Iterator, Sized
-from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 from torch.utils.data.distributed import DistributedSampler
 
-
-def _in_group() -> bool:
-    return dist.is_available() and dist.is_initialized()
-
-
-def rank() -> int:
-    """Return this process's number, from 0."""
-    return dist.get_rank() if _in_group() else 0
-
-
-def world_size() -> int:
-    """Return the number of processes."""
-    return dist.get_world_size() if _in_group() else 1
-
-
-def sum_over_ranks(values: Tensor) -> Tensor:
-    """Return the sum of every process's `values`, the same in all of them."""
-    if world_size() > 1:
-        values = values.clone()
-        dist.all_reduce(values)
-    return values
-
-
-def gather(value: Any) -> list[Any]:
-    """Return every process's `value`, which `torch.save` can write, by rank."""
-    if world_size() == 1:
-        return [value]
-    buffer = io.BytesIO()
-    torch.save(value, buffer)
-    files = [b""] * world_size()
-    dist.all_gather_object(files, buffer.getvalue())
-    return [torch.load(io.BytesIO(file), weights_only=True) for file in files]
-
-
-def share_buffers(model: nn.Module) -> None:
-    """Give all processes the buffers of rank 0, such as BatchNorm's running means."""
-    if world_size() > 1:
-        for buffer in model.buffers():
-            dist.broadcast(buffer, src=0)
-
-
-def unwrap(model: nn.Module) -> nn.Module:
-    """Return the network inside a parallel wrapper, with its own parameter names."""
-    wrappers = (DistributedDataParallel, nn.DataParallel)
-    return model.module if isinstance(model, wrappers) else model
-
-
-def without_ddp(model: nn.Module) -> nn.Module:
-    """Return what to evaluate with: the ranks may then take different batch counts."""
-    inner = getattr(model, "_orig_mod", model)  # what torch.compile wrapped
-    return inner.module if isinstance(inner, DistributedDataParallel) else model
+from course_utils.training.state import rank, world_size
 
 
 class EveryExampleOnce(Sampler[int]):

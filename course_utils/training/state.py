@@ -1,35 +1,106 @@
-"""All that changes during a training, saved and restored together."""
+"""All that changes in a training: what is kept of it, saved, and put back.
+
+`History` is what `train` returns; `RunState` holds the rest, so that a training can be
+stopped at any moment and go on to the same end. With `torchrun` it is one state of
+several processes: the first saves it.
+"""
 
 import copy
+import os
+import platform
 import random
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+import reprlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
 
-from course_utils.training.checkpoint import (
-    CheckpointError,
-    describe,
-    load_checkpoint,
-    load_weights,
-    save_checkpoint,
-    versions,
-)
-from course_utils.training.distributed import gather, rank, world_size
-from course_utils.training.history import History, Scores
-from course_utils.training.validation import explained
+Checkpoint = dict[str, Any]
 
-Say = Callable[[str], None]
+
+def rank() -> int:
+    """Return this process's number, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+class Scores(NamedTuple):
+    """Mean loss and accuracy (a fraction) over all images of a loader."""
+
+    loss: float
+    accuracy: float
+
+    @classmethod
+    def from_sums(cls, loss: Tensor, correct: Tensor, count: int) -> "Scores":
+        """Return the means over all images, those of other processes included."""
+        sums = torch.stack([loss, correct, torch.full_like(correct, count)])
+        if world_size() > 1:
+            dist.all_reduce(sums)
+        loss_sum, correct_sum, total = sums.tolist()
+        return cls(loss_sum / total, correct_sum / total)
+
+
+@dataclass
+class History:
+    """What happened in each epoch: one number an epoch in every list.
+
+    Attributes:
+        train_loss: Mean training loss, measured while the weights changed.
+        train_accuracy: Training accuracy, likewise; a fraction.
+        val_loss: Validation loss after the epoch.
+        val_accuracy: Validation accuracy after the epoch; a fraction.
+        lr: Learning rate at the epoch's first step; the highest, where groups of
+            parameters have rates of their own.
+        seconds: Duration of the epoch with its validation.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.train_loss)
+
+    def append(self, train: Scores, val: Scores, *, lr: float, seconds: float) -> None:
+        """Add one epoch."""
+        self.train_loss.append(train.loss)
+        self.train_accuracy.append(train.accuracy)
+        self.val_loss.append(val.loss)
+        self.val_accuracy.append(val.accuracy)
+        self.lr.append(lr)
+        self.seconds.append(seconds)
+
+    def line(self, num_epochs: int) -> str:
+        """Return the last epoch as one line of text."""
+        return (
+            f"Epoch [{len(self):3d}/{num_epochs:3d}]  "
+            f"Train Loss {self.train_loss[-1]:.4f}  "
+            f"Train Acc {self.train_accuracy[-1]:7.2%}  "
+            f"Val Loss {self.val_loss[-1]:.4f}  "
+            f"Val Acc {self.val_accuracy[-1]:7.2%}  "
+            f"Learning Rate {self.lr[-1]:.5f}  "
+            f"Time {self.seconds[-1]:.1f} s"
+        )
 
 
 class RunState:
@@ -38,7 +109,7 @@ class RunState:
     Attributes:
         history: What happened so far.
         best: Weights after the epoch with the highest validation accuracy.
-        good: Everything, as it was after the last finished epoch.
+        after_last_epoch: Everything, as it was after the last finished epoch.
     """
 
     def __init__(
@@ -48,20 +119,15 @@ class RunState:
         scheduler: LRScheduler | None,
         scaler: GradScaler,
         loader: DataLoader,
+        folder: Path | str | None,
     ) -> None:
         self.model, self.optimizer = model, optimizer
         self.scheduler, self.scaler, self.loader = scheduler, scaler, loader
-        self.folder: Path | None = None
+        self.folder = Path(folder) if folder is not None else None
+        self.shown = f"{self.folder.name}/last.pt" if self.folder else ""
         self.history = History()
         self.best = copy.deepcopy(model.state_dict())
         self.after_last_epoch = self.state()
-
-    def open(self, folder: Path | str | None, *, resume: bool, say: Say) -> None:
-        """Save into `folder` from now on; first go on from its last.pt, if asked to."""
-        self.folder = Path(folder) if folder is not None else None
-        if resume and self.folder and (self.folder / "last.pt").is_file():
-            self.load(self.folder / "last.pt")
-            say(f"Going on after epoch {len(self.history)} of {self._shown}.")
 
     def out_of_patience(self, patience: int | None) -> bool:
         """Whether the last `patience` epochs brought no better validation accuracy."""
@@ -71,44 +137,63 @@ class RunState:
         best_epoch = accuracies.index(max(accuracies))
         return len(accuracies) - 1 - best_epoch >= patience
 
-    def finish_epoch(
-        self, train: Scores, val: Scores, *, lr: float, seconds: float
-    ) -> None:
+    def begin_epoch(self) -> None:
+        """Note time and learning rate, and let processes deal the images anew."""
+        self._began = time.perf_counter()
+        self._lr = max(group["lr"] for group in self.optimizer.param_groups)
+        if isinstance(self.loader.sampler, DistributedSampler):
+            self.loader.sampler.set_epoch(len(self.history))
+
+    def share_buffers(self) -> None:
+        """Give all processes the first one's buffers, as BatchNorm's running means."""
+        if world_size() > 1:
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, src=0)
+
+    def finish_epoch(self, train: Scores, val: Scores) -> None:
         """Add an epoch to the history, remember its weights if best, and save."""
-        earlier = max(self.history.val_accuracy, default=-1.0)
-        self.history.append(train, val, lr=lr, seconds=seconds)
-        is_best = val.accuracy > earlier
+        is_best = val.accuracy > max(self.history.val_accuracy, default=-1.0)
+        seconds = time.perf_counter() - self._began
+        self.history.append(train, val, lr=self._lr, seconds=seconds)
         if is_best:
             self.best = copy.deepcopy(self.model.state_dict())
         self.after_last_epoch = self.state()
-        if self.folder is not None and rank() == 0:
-            if is_best:
-                save_checkpoint(self.folder / "best.pt", self._best_checkpoint())
-            save_checkpoint(self.folder / "last.pt", self.after_last_epoch)
+        if self.folder is None or rank() > 0:
+            return
+        if is_best:
+            best = describe(self.model, self.loader.dataset)
+            best |= {"epoch": len(self.history), "val_accuracy": val.accuracy}
+            save_checkpoint(self.folder / "best.pt", {"model": self.best, **best})
+        save_checkpoint(self.folder / "last.pt", self.after_last_epoch)
 
     @contextmanager
     def kept_on_failure(self) -> Iterator[None]:
-        """Step back to the last finished epoch if something ends the training."""
+        """Step back to the last finished epoch, whatever ends the training."""
         try:
             yield
-        except KeyboardInterrupt:
-            self.restore(self.after_last_epoch)
-            kept = f"; resume=True goes on from {self._shown}" if self.folder else ""
-            if rank() == 0:
-                print(f"Interrupted. Finished epochs: {len(self.history)}{kept}.")
-        except FloatingPointError as error:
+        except BaseException as error:
             epoch = len(self.history) + 1
             self.restore(self.after_last_epoch)
-            raise FloatingPointError(f"Epoch {epoch}, {error}") from None
-        except RuntimeError as error:
-            self.restore(self.after_last_epoch)
-            told = explained(error, self.loader.batch_size)
-            if told is error:
+            if isinstance(error, FloatingPointError):
+                raise FloatingPointError(f"Epoch {epoch}, {error}") from None
+            if isinstance(error, torch.OutOfMemoryError):
+                raise torch.OutOfMemoryError(
+                    f"The device has no memory left for batches of "
+                    f"{self.loader.batch_size} images; try half of that, or a smaller "
+                    "network, and close other programs that use it."
+                ) from None
+            if not isinstance(error, KeyboardInterrupt):
                 raise
-            raise told from None
+            if rank() == 0:
+                kept = f"; resume=True goes on from {self.shown}" if self.folder else ""
+                print(f"Interrupted. Finished epochs: {len(self.history)}{kept}.")
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> Checkpoint:
         """Return a copy of everything, ready to be saved."""
+        streams = [_random_streams(self.loader.generator)]
+        if world_size() > 1:
+            streams = world_size() * streams
+            dist.all_gather_object(streams, streams[0])
         return copy.deepcopy(
             {
                 "model": self.model.state_dict(),
@@ -118,31 +203,47 @@ class RunState:
                 "scheduler": self.scheduler and self.scheduler.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "history": asdict(self.history),
-                "random": gather(_random_streams(self.loader.generator)),
+                "random": streams,
+                "fingerprint": self.fingerprint(),
             }
         )
 
-    def load(self, path: Path) -> None:
-        """Go on from the file `path`, which must fit this run."""
-        state = load_checkpoint(path)
-        if "optimizer" not in state:
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what a run must have in common with the one it goes on from."""
+        generator = self.loader.generator
+        return {
+            **(getattr(self.model, "architecture", None) or {}),
+            **(getattr(self.loader.dataset, "info", None) or {}),
+            "seed of the order": generator and generator.initial_seed(),
+            "optimizer": type(self.optimizer).__name__,
+            "schedule": _kind_and_length(self.scheduler),
+            "processes": world_size(),
+        }
+
+    def resume(self, *, shown: bool) -> None:
+        """Go on from the folder's last.pt, if there is one; it must fit this run."""
+        if self.folder is None:
+            raise ValueError("resume=True needs save_path, the folder to resume from.")
+        path = self.folder / "last.pt"
+        if not path.is_file():
+            return
+        state, own = load_checkpoint(path), self.fingerprint()
+        differences = [
+            f"{name} {reprlib.repr(value)} there, {reprlib.repr(own[name])} here"
+            for name, value in state.get("fingerprint", {}).items()
+            if name in own and value != own[name]
+        ]
+        if differences:
             raise CheckpointError(
-                f"{path} holds weights alone; resume needs the last.pt of a run."
-            )
-        self._refuse_other_data(state, path)
-        self._refuse_other_schedule(state, path)
-        load_weights(self.model, state, path)
-        own, earlier = versions()["torch"], state["versions"]["torch"]
-        if own != earlier:
-            warnings.warn(
-                f"{path} was written by torch {earlier}, this is {own}: the run goes "
-                "on, but not to the last bit as it would have.",
-                stacklevel=4,
+                f"{path} belongs to another run ({'; '.join(differences)}); make both "
+                "the same, or use another save_path."
             )
         self.restore(state)
-        self.after_last_epoch = self.state()
+        self.after_last_epoch = self.state()  # a copy: the optimiser works in place
+        if shown:
+            print(f"Going on after epoch {len(self.history)} of {self.shown}.")
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Checkpoint) -> None:
         """Put everything back as `state` has it."""
         self.model.load_state_dict(state["model"])
         self.best = state["best"]
@@ -161,57 +262,6 @@ class RunState:
         name, keys, *rest = streams["numpy"]
         np.random.set_state((name, keys.numpy(), *rest))  # noqa: NPY002
 
-    @property
-    def _shown(self) -> str:
-        return f"{self.folder.name}/last.pt"
-
-    def _best_checkpoint(self) -> dict[str, Any]:
-        accuracies = self.history.val_accuracy
-        return {
-            "model": self.best,
-            **describe(self.model, self.loader.dataset),
-            "epoch": len(accuracies),
-            "val_accuracy": accuracies[-1],
-        }
-
-    def _refuse_other_data(self, state: dict[str, Any], path: Path) -> None:
-        own = getattr(self.loader.dataset, "info", None)
-        if state["data"] and own and state["data"] != own:
-            differing = [k for k in own if state["data"].get(k) != own[k]]
-            raise CheckpointError(
-                f"{path} was trained on other data ({', '.join(differing)} differ); "
-                "use the same data, or another save_path."
-            )
-        if len(state["random"]) != world_size():
-            raise CheckpointError(
-                f"{path} was trained by {len(state['random'])} processes, this is a "
-                f"run of {world_size()}; start as many, or use another save_path."
-            )
-        generator = self.loader.generator
-        own, earlier = generator and generator.initial_seed(), _seed_of(state)
-        if own != earlier:
-            raise CheckpointError(
-                f"{path} was trained with the data in the order of seed {earlier}, "
-                f"this run's is {own}; use the same seed, or another save_path."
-            )
-
-    def _refuse_other_schedule(self, state: dict[str, Any], path: Path) -> None:
-        planned = (self.scheduler and self.scheduler.state_dict()) or {}
-        earlier = state["scheduler"] or {}
-        if planned.keys() != earlier.keys():
-            raise CheckpointError(
-                f"{path} was trained with another kind of schedule; use the same one, "
-                "or start afresh."
-            )
-        for key, length in _lengths(planned).items():
-            if _lengths(earlier).get(key) != length:
-                raise CheckpointError(
-                    f"The schedule in {path} was planned for "
-                    f"{key}={_lengths(earlier).get(key)}, this one for {length}; its "
-                    "shape depends on its length: ask for the same epochs, or start "
-                    "afresh."
-                )
-
 
 def _random_streams(generator: torch.Generator | None) -> dict[str, Any]:
     """Return the state of every source of randomness in this process."""
@@ -220,20 +270,101 @@ def _random_streams(generator: torch.Generator | None) -> dict[str, Any]:
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all(),
         "loader": generator and generator.get_state(),
-        "loader_seed": generator and generator.initial_seed(),
         "python": random.getstate(),
         "numpy": [name, torch.from_numpy(keys), *rest],
     }
 
 
-def _seed_of(state: dict[str, Any]) -> int | None:
-    return state["random"][rank()]["loader_seed"]
+def _kind_and_length(scheduler: LRScheduler | None) -> str:
+    """Return for example ``OneCycleLR(300)``: with other epochs, another shape."""
+    if scheduler is None:
+        return "none"
+    length = getattr(scheduler, "total_steps", getattr(scheduler, "T_max", ""))
+    parts = map(_kind_and_length, getattr(scheduler, "_schedulers", []))
+    return f"{type(scheduler).__name__}({length}{', '.join(parts)})"
 
 
-def _lengths(schedule: dict[str, Any]) -> dict[str, Any]:
-    """Return those entries of a schedule, and of its parts, that say how long it is."""
-    found = {k: schedule[k] for k in ("total_steps", "T_max") if k in schedule}
-    for number, part in enumerate(schedule.get("_schedulers", [])):
-        inner = _lengths(part).items()
-        found |= {f"part {number + 1}'s {key}": value for key, value in inner}
-    return found
+# --- checkpoints: files, whole or not there at all ----------------------------------
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be read, or does not fit."""
+
+
+def describe(model: nn.Module, data: object) -> Checkpoint:
+    """Return what a checkpoint says of its network, its data and its making.
+
+    Args:
+        model: The network; its ``architecture`` says how to build it again.
+        data: The data set; its ``info`` names source, classes, normalisation and
+            image size, where it has one.
+    """
+    return {
+        "architecture": getattr(model, "architecture", None),
+        "data": getattr(data, "info", None),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            "torchvision": metadata.version("torchvision"),
+        },
+    }
+
+
+def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
+    """Write `checkpoint` to `path` whole; the old file stays if that fails.
+
+    Args:
+        path: The file to write, for example ``runs/03_cifar10_training/best.pt``.
+        checkpoint: Tensors, numbers, strings, and lists and dicts of them.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Taught in: lesson 03, "Checkpoints".
+    """
+    path = Path(path)
+    beside = path.with_name(f"{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            torch.save(checkpoint, file)
+            os.fsync(file.fileno())  # on the disk before it takes the old one's place
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as Runtime
+        with suppress(OSError):
+            beside.unlink()
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise OSError(
+            f"The checkpoint {path} could not be written ({reason}); what was there "
+            "before is unchanged: free some space, or set COURSE_RUNS to a folder that "
+            "has it."
+        ) from error
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Return what `save_checkpoint` wrote to `path`, on the CPU.
+
+    Nothing in the file is executed (``weights_only=True``).
+
+    Raises:
+        CheckpointError: If there is no such file, or it is damaged, or it is no
+            checkpoint of this course.
+
+    Taught in: lesson 03, "Checkpoints".
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}; train the model first.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of many kinds, from pickle, zipfile and torch
+        raise CheckpointError(
+            f"{path} is damaged or is not a checkpoint of weights alone; use another "
+            "copy, or train again."
+        ) from error
+    if not isinstance(checkpoint, dict) or "model" not in checkpoint:
+        raise CheckpointError(
+            f"{path} holds no entry 'model'; expected a checkpoint written by train(). "
+            "A bare state dict goes into model.load_state_dict(torch.load(...))."
+        )
+    return checkpoint

@@ -1,14 +1,31 @@
-"""What `train` refuses, each with a sentence that says what to do."""
+"""What a training refuses, each with a sentence that says what to do."""
 
 import math
-from collections.abc import Callable
-from itertools import chain
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from torch.utils.data import DataLoader
+
+
+def check_not_empty(loader: DataLoader) -> None:
+    """Raise if there is no batch to go through."""
+    if not len(loader):
+        raise ValueError(
+            "The loader yields no batch; give it at least one image (and "
+            "drop_last=False where there are fewer than a batch)."
+        )
+
+
+def check_labels(labels: Tensor, logits: Tensor) -> None:
+    """Raise if a label names none of the network's classes."""
+    if labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"Labels go from {labels.min()} to {labels.max()}, but the network has "
+            f"{logits.shape[1]} classes (0 to {logits.shape[1] - 1}); build it with "
+            "num_classes to match the data."
+        )
 
 
 def check_finite(loss: float, where: str) -> None:
@@ -20,21 +37,23 @@ def check_finite(loss: float, where: str) -> None:
         )
 
 
-def check_devices(model: nn.Module, criterion: Callable | None) -> None:
-    """Raise if parts of the network, or of the criterion, are on different devices."""
-    parts = [model, criterion] if isinstance(criterion, nn.Module) else [model]
-    tensors = chain.from_iterable((*p.parameters(), *p.buffers()) for p in parts)
-    devices = sorted({str(tensor.device) for tensor in tensors})
-    if len(devices) > 1:
-        raise ValueError(
-            f"The network and the criterion are on several devices "
-            f"({', '.join(devices)}); move both to one: model.to(device) and "
-            "criterion.to(device)."
-        )
+def check_steps(losses: list[Tensor], last_step: int) -> None:
+    """Raise if the loss of one of the steps up to the last is no finite number."""
+    first_step = last_step - len(losses) + 1
+    for step, loss in enumerate(torch.stack(losses).tolist(), first_step):
+        check_finite(loss, f"step {step}")
 
 
-def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
-    """Raise if the optimiser would change none of the network's parameters."""
+def check_run(
+    model: nn.Module,
+    optimizer: Optimizer,
+    scheduler: LRScheduler | None,
+    num_epochs: int,
+    loader: DataLoader,
+) -> None:
+    """Raise if a training would learn nothing, or if its cycle would end too early."""
+    if num_epochs < 1:
+        raise ValueError(f"num_epochs is {num_epochs}; give at least 1.")
     own = {id(p) for p in model.parameters() if p.requires_grad}
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     if not own.intersection(held):
@@ -42,12 +61,6 @@ def check_optimizer(model: nn.Module, optimizer: Optimizer) -> None:
             f"The optimizer holds {len(held)} parameters, none of them trainable ones "
             "of this network; build it after the network, from model.parameters()."
         )
-
-
-def check_cycle_length(
-    scheduler: LRScheduler | None, num_epochs: int, loader: DataLoader
-) -> None:
-    """Raise if a `OneCycleLR` would end before the training does."""
     steps = num_epochs * len(loader)
     if isinstance(scheduler, OneCycleLR) and scheduler.total_steps < steps:
         raise ValueError(
@@ -55,19 +68,3 @@ def check_cycle_length(
             f"{num_epochs} epochs of {len(loader)} batches are {steps}; give "
             f"OneCycleLR total_steps={steps}."
         )
-
-
-def explained(error: RuntimeError, batch_size: int | None) -> RuntimeError:
-    """Return `error` in one sentence where its cause is known, else as it is."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return torch.OutOfMemoryError(
-            f"The device has no memory left for batches of {batch_size} images; try "
-            "half of that, or a smaller network, and close other programs that use it."
-        )
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        reason = str(error).splitlines()[0]
-        return RuntimeError(
-            f"torch.compile failed ({reason}); use compile=False, or install a C++ "
-            "compiler."
-        )
-    return error

@@ -1,0 +1,29 @@
+"""Recipes: an optimiser and the schedule that goes with it."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
+
+
+def sgd_one_cycle(
+    model_or_groups: nn.Module | Iterable, lr: float, steps: int
+) -> tuple[SGD, OneCycleLR]:
+    """Return SGD with Nesterov's momentum, and one cycle of its learning rate.
+
+    Args:
+        model_or_groups: A network, or groups of parameters; a group that has an
+            ``"lr"`` of its own has its cycle up to that.
+        lr: Highest learning rate of the cycle.
+        steps: Batches in the whole training: epochs times ``len(train_loader)``.
+
+    Source: Smith and Topin 2017 (arXiv 1708.07120).
+    Taught in: lesson 03, "Schedules, drawn before they are used".
+    """
+    groups = model_or_groups
+    if isinstance(groups, nn.Module):
+        groups = groups.parameters()
+    optimizer = SGD(groups, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
+    highest = [group["lr"] for group in optimizer.param_groups]
+    return optimizer, OneCycleLR(optimizer, highest, total_steps=steps)
