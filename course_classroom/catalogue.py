@@ -1,6 +1,6 @@
 """What the course can fetch, and how much of it lies in a folder; needs no PyTorch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,6 @@ from course_utils.data.layout import (
     FLOWERS_FOLDER,
     NUM_FLOWERS102,
     RESNET34_FILE,
-    STORED,
-    StoredSet,
     count_images,
     flowers_there,
 )
@@ -37,16 +35,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Downloadable:
-    """A set that `prepare` fetches.
+    """A set that `prepare` fetches; by its name in `course_utils.data.layout.STORED`.
 
     Attributes:
-        stored: Its title, version and places.
         size_mib: How much is downloaded.
         prepare: The function that fetches it or finds it whole, "module:name".
         look: Says what of it lies in a data folder; None for nothing.
     """
 
-    stored: StoredSet
     size_mib: int
     prepare: str
     look: Callable[[Path], Found | None]
@@ -98,27 +94,20 @@ def look_for_resnet34(data_dir: Path) -> Found | None:
 
 CATALOGUE = {
     "cifar10": Downloadable(
-        STORED["cifar10"],
-        163,
-        "course_utils.data.cifar10:prepare_cifar10",
-        look_for_cifar10,
+        163, "course_utils.data.cifar10:prepare_cifar10", look_for_cifar10
     ),
     "flowers": Downloadable(
-        STORED["flowers"],
-        218,
-        "course_utils.data.flowers:prepare_flowers",
-        look_for_flowers,
+        218, "course_utils.data.flowers:prepare_flowers", look_for_flowers
     ),
     "flowers102": Downloadable(
-        STORED["flowers102"],
-        329,
-        "course_utils.data.flowers102:prepare_flowers102",
-        look_for_flowers102,
+        329, "course_utils.data.flowers102:prepare_flowers102", look_for_flowers102
     ),
     "resnet34": Downloadable(
-        STORED["resnet34"],
-        83,
-        "course_utils.pretrained.backbones:prepare_resnet34",
-        look_for_resnet34,
+        83, "course_utils.pretrained.backbones:prepare_resnet34", look_for_resnet34
     ),
 }
+
+
+def sizes(names: Iterable[str]) -> str:
+    """Return sets with their sizes, for messages."""
+    return ", ".join(f"{name} ({CATALOGUE[name].size_mib} MiB)" for name in names)

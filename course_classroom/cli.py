@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_classroom.catalogue import CATALOGUE
+from course_classroom.catalogue import CATALOGUE, sizes
+from course_utils.data.manifest import course_version
 
 ENDINGS = (
     "Exit status: 0 done; 1 failed, or, from doctor, something prevents the lessons "
@@ -21,29 +22,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; None for the process's own.
     """
     parser = argparse.ArgumentParser(prog="course", epilog=ENDINGS)
-    parser.add_argument("--version", action=_Version, help="name the course's version")
+    version = f"resnet-course {course_version()}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="command")
     for add in (_add_doctor, _add_prepare, _add_predict):
         add(commands)
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print(f"\nStopped; {arguments.stopped}.", file=sys.stderr)
+        text = "Stopped. A download continues when the same command runs again."
+        print(f"\n{text}", file=sys.stderr)
         return 130
-
-
-class _Version(argparse.Action):
-    """Prints the version when it is asked for: finding it out takes a moment."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from course_utils.data.manifest import course_version
-
-        print(f"resnet-course {course_version()}")
-        parser.exit()
 
 
 def _add_doctor(commands: argparse._SubParsersAction) -> None:
@@ -51,20 +44,18 @@ def _add_doctor(commands: argparse._SubParsersAction) -> None:
         "doctor",
         help="say what would keep the lessons from running, and what mends it",
         description="Look at Python, PyTorch, packages, memory, disk, data and "
-        "network, one line each: ok, note (lessons run all the same) or problem. "
+        "network, a line each: ok, note (lessons run all the same) or problem. "
         "Downloads nothing.",
-        epilog="Exit status: 0 if nothing prevents the lessons from running, else 1.",
     )
-    doctor.set_defaults(run=_doctor, stopped="nothing was changed")
+    doctor.set_defaults(run=_doctor)
 
 
 def _add_prepare(commands: argparse._SubParsersAction) -> None:
     prepare = commands.add_parser(
         "prepare",
         help="fetch data sets before a lesson needs them",
-        description="Fetch, verify and unpack data sets: "
-        + ", ".join(f"{name} ({one.size_mib} MiB)" for name, one in CATALOGUE.items())
-        + ". What is there is verified, and what broke off continues.",
+        description=f"Fetch, verify and unpack data sets: {sizes(CATALOGUE)}. What is "
+        "there is verified, and what broke off continues.",
     )
     prepare.add_argument("--all", action="store_true", help="all sets")
     prepare.add_argument(
@@ -73,11 +64,7 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
         metavar="SET … DIR",
         help="the sets, then their folder (default: where lessons look)",
     )
-    prepare.set_defaults(
-        run=_prepare,
-        error=prepare.error,
-        stopped="the same command continues with what has arrived",
-    )
+    prepare.set_defaults(run=_prepare, error=prepare.error)
 
 
 def _add_predict(commands: argparse._SubParsersAction) -> None:
@@ -109,29 +96,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         action="store_true",
         help="also fetch photos from this machine and its own network",
     )
-    predict.set_defaults(
-        run=_predict, error=predict.error, stopped="nothing was written"
-    )
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    if arguments.top_k < 1:
-        arguments.error(f"--top-k is {arguments.top_k}; give at least 1")
-    from course_classroom.predict import predict_all
-    from course_utils.training.checkpoint import CheckpointError  # torch: seconds
-
-    try:
-        all_read = predict_all(
-            arguments.sources,
-            checkpoint=arguments.checkpoint,
-            top_k=arguments.top_k,
-            csv_path=arguments.csv,
-            allow_private=arguments.allow_private,
-        )
-    except (CheckpointError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0 if all_read else 1
+    predict.set_defaults(run=_predict, error=predict.error)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -146,22 +111,29 @@ def _prepare(arguments: argparse.Namespace) -> int:
         names, folder = [*names, folder], None
     for name in names:
         if name not in CATALOGUE:
-            arguments.error(
-                f"{name!r} is not a set; the sets are: {', '.join(CATALOGUE)}"
-            )
+            arguments.error(f"{name!r} is not a set; the sets are: {sizes(CATALOGUE)}")
     if folder and not Path(folder).exists():
         for meant in difflib.get_close_matches(folder, CATALOGUE):
             arguments.error(f"no set and no folder is called {folder!r}: {meant!r}?")
-    from course_classroom.prepare import prepare, sizes  # httpx and others
-
     if bool(names) == arguments.all:
         arguments.error(
-            f"name sets, or --all for all of them, then, if you like, a folder; there "
-            f"are {sizes(list(CATALOGUE))}. For example: prepare cifar10 "
-            f"{folder or 'flowers'}, or prepare --all {folder or 'DIR'}"
+            f"name sets, or --all for all of them, then, if you like, a folder; the "
+            f"sets are: {sizes(CATALOGUE)}"
         )
-    try:
-        return prepare(names or list(CATALOGUE), folder)
-    except OSError as error:
-        print(error, file=sys.stderr)
-        return 1
+    from course_classroom.prepare import prepare  # httpx and others: a second
+
+    return prepare(names or list(CATALOGUE), folder)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    if arguments.top_k < 1:
+        arguments.error(f"--top-k is {arguments.top_k}; give at least 1")
+    from course_classroom.predict import predict_all  # PyTorch: seconds
+
+    return predict_all(
+        arguments.sources,
+        checkpoint=arguments.checkpoint,
+        top_k=arguments.top_k,
+        csv_path=arguments.csv,
+        allow_private=arguments.allow_private,
+    )

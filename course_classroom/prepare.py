@@ -6,15 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from course_classroom.catalogue import CATALOGUE
+from course_classroom.catalogue import CATALOGUE, sizes
 from course_utils._engine.download import DownloadError, forget_failures
 from course_utils._engine.places import find_data_dir, project_root
 from course_utils.data.manifest import MANIFEST, difference, record
-
-
-def sizes(names: Sequence[str]) -> str:
-    """Return the sets with their sizes, for messages."""
-    return ", ".join(f"{name} ({CATALOGUE[name].size_mib} MiB)" for name in names)
 
 
 def prepare(names: Sequence[str], folder: str | None) -> int:

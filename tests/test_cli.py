@@ -7,6 +7,7 @@ import io
 import json
 import pkgutil
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,15 +27,12 @@ from torchvision.datasets import CIFAR10
 from torchvision.models import ResNet34_Weights
 
 from course_classroom import cli, prepare
-from course_classroom import predict as command
 from course_classroom.catalogue import BATCH_NAMES, CATALOGUE, RESNET34_FILE
 from course_classroom.cli import main
 from course_utils.data import cifar10, flowers, flowers102
 from course_utils.data.layout import STORED
 from course_utils.data.manifest import MANIFEST, complaint
-from course_utils.models import cifar_resnet
 from course_utils.pretrained import pretrained_path
-from course_utils.training.checkpoint import describe, load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).parent.parent
 
@@ -82,40 +80,23 @@ def mirror(tmp_path, monkeypatch):
         one.close()
 
 
-def test_fetches_once_and_says_how_to_use_it(mirror, tmp_path, capsys, monkeypatch):
+def test_fetches_once_and_mends_what_is_cut_off(mirror, tmp_path, capsys, monkeypatch):
     good, room = mirror(sends(ARCHIVE)), tmp_path / "room"
+    batch = room / cifar10.BATCHES / "data_batch_1"
     made = f"in {room / cifar10.BATCHES}; use it with COURSE_DATA={room}\n"
     assert main(["prepare", "cifar10", "room"]) == 0
-    assert (room / cifar10.BATCHES / "data_batch_1").stat().st_size == 200_000
     assert capsys.readouterr().out.endswith(f"cifar10 is ready {made}")
-
-    monkeypatch.setenv("COURSE_OFFLINE", "1")
-    assert main(["prepare", "--all", "room"]) == 0
-    assert capsys.readouterr().out == f"cifar10 is ready {made}"
-    assert len(good.ranges) == 1
-
-
-def test_a_half_filled_folder_is_made_whole_without_a_second_download(
-    mirror, tmp_path, monkeypatch
-):
-    good = mirror(sends(ARCHIVE))
-    assert main(["prepare", "--all", "room"]) == 0
-    batch = tmp_path / "room" / cifar10.BATCHES / "data_batch_1"
     batch.write_bytes(BATCH[:1000])
+
     monkeypatch.setenv("COURSE_OFFLINE", "1")
     assert main(["prepare", "--all", "room"]) == 0
+    assert capsys.readouterr().out.endswith(f"cifar10 is ready {made}")
     assert batch.read_bytes() == BATCH
-    assert len(good.ranges) == 1
 
-
-def test_without_a_folder_it_fills_the_one_lessons_look_in(
-    mirror, tmp_path, capsys, monkeypatch
-):
-    mirror(sends(ARCHIVE))
-    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    monkeypatch.setenv("COURSE_DATA", str(room))
     assert main(["prepare", "cifar10"]) == 0
-    made = f"ready in {tmp_path / cifar10.BATCHES}; lessons find it there"
-    assert made in capsys.readouterr().out
+    assert "; lessons find it there" in capsys.readouterr().out
+    assert len(good.ranges) == 1
 
 
 def test_failure_is_one_sentence_and_is_tried_again(mirror, capsys):
@@ -128,15 +109,23 @@ def test_failure_is_one_sentence_and_is_tried_again(mirror, capsys):
         assert len(bad.ranges) == count
 
 
-@pytest.mark.parametrize("words", [("flowerz", "room"), ("cifar100",)])
-def test_a_misspelt_set_fetches_nothing(mirror, tmp_path, capsys, words):
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["flowerz", "room"], "'flowerz' is not a set"),
+        (["cifar100"], "no set and no folder is called 'cifar100': 'cifar10'?"),
+        ([], "name sets, or --all"),
+        (["room"], "cifar10 (163 MiB)"),
+        (["--all", "cifar10", "room"], "name sets, or --all"),
+    ],
+)
+def test_prepare_misused_fetches_nothing(mirror, tmp_path, capsys, words, said):
     good = mirror(sends(ARCHIVE))
     with pytest.raises(SystemExit) as stop:
         main(["prepare", *words])
     assert stop.value.code == 2
-    assert repr(words[0]) in capsys.readouterr().err
-    assert good.ranges == []
-    assert list(tmp_path.iterdir()) == []
+    assert said in capsys.readouterr().err
+    assert good.ranges == list(tmp_path.iterdir()) == []
 
 
 def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
@@ -144,11 +133,11 @@ def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
     server = mirror(stalls(ARCHIVE, after=half), sends(ARCHIVE))
     code = (
         "import sys\n"
-        "from course_utils import cli\n"
+        "from course_classroom.cli import main\n"
         "from course_utils.data import cifar10\n"
         f"cifar10.URLS, cifar10.MD5 = [{server.url!r}], {MD5!r}\n"
         f"cifar10.SIZE_BYTES = {len(ARCHIVE)}\n"
-        f"sys.exit(cli.main(['prepare', 'cifar10', {str(room)!r}]))"
+        f"sys.exit(main(['prepare', 'cifar10', {str(room)!r}]))"
     )
     command = [sys.executable, "-c", code]
     child = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
@@ -160,56 +149,29 @@ def test_interrupted_it_says_so_and_continues_later(mirror, tmp_path):
     error = child.communicate()[1].decode()
     assert child.returncode == 130
     assert error.endswith(
-        "Stopped; the same command continues with what has arrived.\n"
+        "\nStopped. A download continues when the same command runs again.\n"
     )
     assert "Traceback" not in error
     assert main(["prepare", "--all", "room"]) == 0
-    assert server.ranges == [None, f"bytes={half}-"]
+    assert server.ranges == ["bytes=0-", f"bytes={half}-"]
 
 
-def test_runs_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "course_classroom", "prepare", "--help"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0
-    assert "cifar10 (163 MiB)" in done.stdout
-
-
-def test_every_set_has_its_size_and_its_function():
+def test_the_facts_of_the_sets_are_those_of_their_sources():
+    weights = ResNet34_Weights.IMAGENET1K_V1
     mib = {
         "cifar10": cifar10.SIZE_BYTES / 2**20,
         "flowers": flowers.SIZE_BYTES / 2**20,
         "flowers102": sum(size for size, _ in flowers102.FILES.values()) / 2**20,
-        "resnet34": ResNet34_Weights.IMAGENET1K_V1.meta["_file_size"],
+        "resnet34": weights.meta["_file_size"],
     }
-    sizes = {name: one.size_mib for name, one in CATALOGUE.items()}
-    assert sizes == {name: round(size) for name, size in mib.items()}
-    for one in CATALOGUE.values():
+    assert CATALOGUE.keys() == STORED.keys() == mib.keys()
+    for name, one in CATALOGUE.items():
+        assert one.size_mib == round(mib[name])
         assert callable(pkgutil.resolve_name(one.prepare))
-
-
-def test_the_facts_of_the_sets_are_those_of_torchvision():
     assert STORED["cifar10"].version == CIFAR10.tgz_md5
-    assert {name for name, _ in CIFAR10.train_list + CIFAR10.test_list} == {
-        *BATCH_NAMES
-    }
-    assert ResNet34_Weights.IMAGENET1K_V1.url.endswith("/" + Path(RESNET34_FILE).name)
-
-
-def test_without_names_it_says_what_there_is_and_fetches_nothing(
-    mirror, tmp_path, capsys
-):
-    good = mirror(sends(ARCHIVE))
-    for words in ([], ["room"], ["--all", "cifar10", "room"]):
-        with pytest.raises(SystemExit) as stop:
-            main(["prepare", *words])
-        assert stop.value.code == 2
-        assert "cifar10 (163 MiB)" in capsys.readouterr().err
-    assert good.ranges == []
-    assert list(tmp_path.iterdir()) == []
+    batches = {name for name, _ in CIFAR10.train_list + CIFAR10.test_list}
+    assert batches == {*BATCH_NAMES}
+    assert weights.url.endswith("/" + Path(RESNET34_FILE).name)
 
 
 def test_a_file_in_the_place_of_the_folder_is_named_at_once(mirror, tmp_path, capsys):
@@ -304,23 +266,39 @@ def test_a_read_only_folder_that_is_whole_is_ready(
     assert "cannot be written (Read-only file system)" in capsys.readouterr().err
 
 
-def test_help_lists_the_commands_and_the_version_is_told(capsys):
+def test_the_command_names_its_commands_and_its_version(capsys):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"course": "course_classroom.cli:main"}
     for option in ("--help", "--version"):
         with pytest.raises(SystemExit) as stop:
             main([option])
         assert stop.value.code == 0
     out = capsys.readouterr().out
+    assert out.startswith("usage: course ")
     assert all(f"\n    {name} " in out for name in ("doctor", "prepare", "predict"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert out.endswith(f"resnet-course {project['version']}\n")
+
+
+def test_the_command_line_is_quick_to_say_what_it_can():
+    code = (
+        "import sys\n"
+        "from course_classroom.cli import main\n"
+        "try: main(['predict', 'a.jpg', '--top-k', '0'])\n"
+        "except SystemExit: print(sorted({'torch', 'httpx'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
+    assert "IMAGE_OR_URL_OR_FOLDER" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "file"),
     [
-        ("flowers", "flower photos is not in"),
-        ("flowers102", "Flowers-102's 102flowers.tgz is not in"),
-        ("resnet34", "The ImageNet weights of resnet34 (83 MiB) are not in"),
+        ("flowers", "flower photos (218 MiB) is not in"),
+        ("flowers102", "Flowers-102's 102flowers.tgz (329 MiB) is not in"),
+        ("resnet34", "torchvision's resnet34, trained on ImageNet (83 MiB) is not in"),
     ],
 )
 def test_offline_each_set_is_refused_in_one_sentence(
@@ -332,25 +310,6 @@ def test_offline_each_set_is_refused_in_one_sentence(
     assert error.startswith(file)
     assert "COURSE_OFFLINE" in error
     assert error.count("\n") == 1
-
-
-def test_resnet34_that_cannot_be_saved_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    monkeypatch.delenv("COURSE_OFFLINE")
-    (tmp_path / "imagenet").write_text("in the way")
-    assert main(["prepare", "resnet34", str(tmp_path)]) == 1
-    error = capsys.readouterr().err
-    assert f"cannot be saved in {tmp_path / 'imagenet'} (File exists)" in error
-
-
-def test_resnet34_is_ready_where_lessons_look(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    path = tmp_path / "imagenet" / "resnet34-b627a593.pth"
-    path.parent.mkdir()
-    torch.save({}, path)
-    assert main(["prepare", "resnet34", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert out == f"resnet34 is ready in {path}; use it with COURSE_DATA={tmp_path}\n"
 
 
 @pytest.fixture
@@ -413,76 +372,30 @@ def test_predict_goes_on_after_a_source_that_fails(photos, capsys):
     assert float(in_folder["prob"]) == pytest.approx(float(alone["prob"]), abs=1e-5)
 
 
-def test_predict_refuses_private_addresses_unless_told(photos, capsys):
-    assert main(["predict", "http://127.0.0.1:9/a.jpg"]) == 1
-    assert "--allow-private" in capsys.readouterr().err
-
-
 def test_predict_takes_the_readers_own_network_first(photos, capsys, tmp_path):
-    class Data:
-        info = load_checkpoint(pretrained_path("cifar10"))["data"] | {
-            "classes": ["rose", "tulip"]
-        }
-
-    torch.manual_seed(0)
-    model = cifar_resnet(8, num_classes=2)
-    own = tmp_path / "runs" / "06_transfer_learning" / "best.pt"
-    save_checkpoint(own, describe(model, Data()) | {"model": model.state_dict()})
     assert main(["predict", "photos/é.png"]) == 0
-    network, _, *classes = lines_of(capsys.readouterr().out)
-    assert network == f"network  {own}, 2 classes"
-    assert {line.split()[1] for line in classes} == {"rose", "tulip"}
-
-
-@pytest.mark.parametrize("ships", [True, False])
-def test_predict_else_takes_one_that_ships(photos, monkeypatch, ships):
-    monkeypatch.setattr(command, "PRETRAINED", {"flowers": ()} if ships else {})
-    assert command.own_or_shipped() == ("flowers" if ships else "cifar10")
-    monkeypatch.delenv("COURSE_RUNS")
-    monkeypatch.setattr(command, "project_root", lambda: Path("nowhere"))
-    assert command.own_or_shipped() == ("flowers" if ships else "cifar10")
+    out = capsys.readouterr().out
+    assert out.startswith("network  the pretrained 'flowers', 5 classes\n")
+    own = tmp_path / "runs" / "06_transfer_learning" / "best.pt"
+    own.parent.mkdir(parents=True)
+    shutil.copy(pretrained_path("cifar10"), own)
+    assert main(["predict", "photos/é.png"]) == 0
+    assert capsys.readouterr().out.startswith(f"network  {own}, 10 classes\n")
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["a.jpg", "--top-k", "0"], ["a.jpg", "--top-k", "two"]]
+    ("words", "said"),
+    [
+        (["http://127.0.0.1:9/a.jpg"], "--allow-private"),
+        (["photos", "--checkpoint", "flwers"], "There is no checkpoint flwers;"),
+        (["photos/é.png", "--csv", "photos/é.png/a.csv"], "photos/é.png"),
+        (["photos/a b.png", "--csv", "photos/é.png"], "photos/é.png exists and is no"),
+    ],
 )
-def test_predict_misused_shows_how_to_use_it(words, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["predict", *words])
-    assert stop.value.code == 2
-    assert "IMAGE_OR_URL_OR_FOLDER" in capsys.readouterr().err
-
-
-def test_predict_without_its_network_is_one_sentence(photos, capsys):
-    assert main(["predict", "photos", "--checkpoint", "flwers"]) == 1
-    out, error = capsys.readouterr()
-    assert error.startswith("There is no checkpoint flwers;")
+def test_predict_that_fails_says_why_and_spares_the_photos(photos, capsys, words, said):
+    before = (photos / "é.png").read_bytes()
+    assert main(["predict", *words]) == 1
+    error = capsys.readouterr().err
+    assert said in error
     assert error.count("\n") == 1
-    assert out == ""
-
-
-def test_predict_that_cannot_write_its_table_says_so(photos, capsys):
-    assert main(["predict", "photos/é.png", "--csv", "photos/é.png/a.csv"]) == 1
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-def test_predict_interrupted_says_so(photos, capsys, monkeypatch):
-    def interrupt(*args, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "predict", interrupt)
-    assert main(["predict", "photos/é.png"]) == 130
-    assert capsys.readouterr().err == "\nStopped; nothing was written.\n"
-
-
-def test_the_command_line_is_quick_to_say_what_it_can():
-    code = (
-        "import sys\n"
-        "from course_classroom.cli import main\n"
-        "try: main(['predict', 'a.jpg', '--top-k', '0'])\n"
-        "except SystemExit: print(sorted({'torch', 'httpx'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.stdout == "[]\n"
+    assert (photos / "é.png").read_bytes() == before

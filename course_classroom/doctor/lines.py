@@ -2,21 +2,31 @@
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from course_utils._engine.places import project_root
 
 
 class Line(NamedTuple):
-    """One line of the report; `mark` is ok, note or problem."""
+    """One line of the report.
+
+    Attributes:
+        mark: ok, note or problem.
+        what: What was looked at.
+        text: What was found.
+        mend: The command that mends it, if there is one.
+    """
 
     mark: str
     what: str
     text: str
+    mend: str = ""
 
 
 Lines = Iterator[Line]
@@ -29,7 +39,12 @@ def command(*words: str) -> str:
 
 def course(*words: str) -> str:
     """Return the command ``course …`` of this environment."""
-    return command(sys.executable, "-m", "course_classroom", *words)
+    script = shutil.which("course", path=Path(sys.executable).parent)
+    if script is None:  # used from its folder, without being installed
+        return command(sys.executable, "-m", "course_classroom", *words)
+    if Path(script).is_relative_to(Path.cwd()):
+        script = str(Path(script).relative_to(Path.cwd()))
+    return command(script, *words)
 
 
 def install(*packages: str) -> str:

@@ -1,13 +1,11 @@
-"""What the lessons read and write: disk, runs, cache, data, network."""
+"""What the lessons read and write: folders, data, network."""
 
 import os
-import queue
 import shutil
 import tempfile
-import threading
 from pathlib import Path
 
-from course_classroom.catalogue import CATALOGUE
+from course_classroom.catalogue import CATALOGUE, sizes
 from course_classroom.doctor.lines import Line, Lines, command, course, few, unset
 from course_utils._engine.places import (
     cache_dir,
@@ -15,12 +13,30 @@ from course_utils._engine.places import (
     find_data_dir,
     runs_dir,
 )
+from course_utils._engine.time_limit import in_time
 from course_utils.data.layout import CIFAR10_MIRROR
 from course_utils.data.manifest import complaint, read_manifest
 
-GIB = 2**30
-LEAST_FREE_GIB = 0.1  # for checkpoints of the quick profile
+LEAST_FREE_GIB = 0.1  # for checkpoints of the quick profile, or decoded images
 NETWORK_S = 3.0
+
+
+def check_folders() -> Lines:
+    """Say whether there is a place for checkpoints and for decoded images."""
+    for what, folder in (("runs", runs_dir()), ("cache", cache_dir())):
+        mark = "problem" if what == "runs" else "note"  # without a cache it is slower
+        another = command(str(Path.home() / f"resnet-{what}"))
+        verb = "set" if os.name == "nt" else "export"
+        mend = f"{verb} COURSE_{what.upper()}={another}"
+        if reason := _why_not_writable(folder):
+            yield Line(mark, what, f"{folder} cannot be written ({reason})", mend)
+            continue
+        free = shutil.disk_usage(_nearest(folder)).free / 2**30
+        text = f"{folder}, {free:.1f} GiB free"
+        if free < LEAST_FREE_GIB:
+            yield Line(mark, what, f"{text}: make room, or use another disk", mend)
+        else:
+            yield Line("ok", what, text)
 
 
 def _nearest(path: Path) -> Path:
@@ -38,69 +54,19 @@ def _why_not_writable(path: Path) -> str:
         return error.strerror or str(error)
 
 
-def check_disk() -> Lines:
-    """Name the free space where data, runs and cache lie."""
-    places = {"runs": runs_dir(), "cache": cache_dir()}
-    try:
-        data = find_data_dir()
-    except FileNotFoundError:
-        data = None  # said in its own line
-    if data:
-        places = {"data": data} | places
-    free = {
-        name: shutil.disk_usage(_nearest(path)).free / GIB
-        for name, path in places.items()
-    }
-    needed = 2 * sum(one.size_mib for one in CATALOGUE.values()) / 1024
-    text = ", ".join(f"{name} {gib:.1f} GiB" for name, gib in free.items()) + " free"
-    text += f"; all sets with their archives take about {needed:.1f} GiB"
-    if free["runs"] < LEAST_FREE_GIB:
-        yield Line("problem", "disk", f"{text}: make room at {places['runs']}")
-    elif min(free.values()) < needed:
-        yield Line("note", "disk", f"{text}: make room, or use the built-in images")
-    else:
-        yield Line("ok", "disk", text)
-
-
-def check_runs() -> Lines:
-    """Say whether lessons can save their checkpoints."""
-    folder = runs_dir()
-    if reason := _why_not_writable(folder):
-        verb = "set COURSE_RUNS=" if os.name == "nt" else "export COURSE_RUNS="
-        mend = f"run {verb}{command(str(Path.home() / 'resnet-runs'))}"
-        text = f"{folder} cannot be written ({reason}): {mend}"
-        yield Line("problem", "runs", text)
-    else:
-        yield Line("ok", "runs", f"{folder} can be written")
-
-
-def check_cache() -> Lines:
-    """Say whether decoded images can be kept, and what is kept."""
-    folder = cache_dir()
-    if reason := _why_not_writable(folder):
-        text = f"{folder} cannot be written ({reason}), so images are decoded each "
-        text += "time: set COURSE_CACHE to a folder of yours"
-        yield Line("note", "cache", text)
-    else:
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        yield Line("ok", "cache", f"{folder}, {size / 2**20:.0f} MiB, can be written")
-
-
 def check_data() -> Lines:
     """Say of each set whether it is there, whole, and of this version."""
     try:
         folder = find_data_dir()
     except FileNotFoundError as error:
-        mend = f"run {unset('COURSE_DATA')}"
-        yield Line("problem", "data", f"{error} To unset it, {mend}")
+        yield Line("problem", "data", str(error), unset("COURSE_DATA"))
         return
     if folder is None:
         yield Line("ok", "data", "the built-in images (COURSE_DATA=built-in)")
         return
-    read_only = " (read-only, which is fine)" if _why_not_writable(folder) else ""
-    yield Line("ok", "data", f"{folder}{read_only}")
+    yield Line("ok", "data", str(folder))
     try:
-        prepared = read_manifest(folder).get("sets", {})
+        prepared = read_manifest(folder)["sets"]
     except ValueError as error:
         yield Line("note", "data", str(error))
         prepared = {}
@@ -112,27 +78,22 @@ def check_data() -> Lines:
         else:
             missing.append(name)
     if missing:
-        sizes = ", ".join(
-            f"{name} ({CATALOGUE[name].size_mib} MiB)" for name in missing
-        )
-        text = f"not there: {sizes}; lessons go on with the built-in images: run "
-        yield Line("note", "data", text + course("prepare", *missing, str(folder)))
+        text = f"not there: {sizes(missing)}; lessons go on with the built-in images"
+        mend = course("prepare", *missing, str(folder))
+        yield Line("note", "data", text, mend)
 
 
 def _data_line(name: str, folder: Path, prepared: bool) -> Line | None:
     """Return the line of one set; None where nothing of it is there or ought to be."""
-    try:
-        found = CATALOGUE[name].look(folder)
-    except OSError as error:
-        return Line("note", name, f"cannot be read ({error.strerror}): copy it again")
+    found = CATALOGUE[name].look(folder)
     if prepared and (text := complaint(folder, name)):
-        return Line("note", name, text)
+        return Line("note", name, text, course("prepare", name, str(folder)))
     if not found:
         return None
     if found.missing:
         text = f"incomplete ({found.text}), missing: {few(found.missing.split(', '))}"
-        mend = f"copy it again, or run {course('prepare', name, str(folder))}"
-        return Line("note", name, f"{text}: {mend}")
+        mend = course("prepare", name, str(folder))
+        return Line("note", name, f"{text}; copy it again, or fetch it", mend)
     return Line("ok", name, found.text + ", as prepared" * prepared)
 
 
@@ -143,22 +104,11 @@ def check_network() -> Lines:
         return
     import httpx
 
-    answers: queue.SimpleQueue = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            answers.put(httpx.head(CIFAR10_MIRROR, timeout=NETWORK_S).status_code)
-        except Exception as error:  # whatever it is, nobody answered
-            answers.put(error)
-
-    # In a thread: no time limit of a socket covers looking up the mirror's name.
-    threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = answers.get(timeout=NETWORK_S)
-    except queue.Empty:
-        answer = TimeoutError(f"no answer within {NETWORK_S:.0f} s")
-    if isinstance(answer, Exception):
-        text = f"{CIFAR10_MIRROR} cannot be reached ({answer}): lessons go on with the "
-        yield Line("note", "network", text + "data that are here, or built in")
+        in_time(lambda: httpx.head(CIFAR10_MIRROR, timeout=NETWORK_S), NETWORK_S)
+    except (httpx.HTTPError, TimeoutError) as error:
+        text = f"{CIFAR10_MIRROR} cannot be reached ({error or 'no answer'}): lessons "
+        text += "go on with the data that are here, or built in"
+        yield Line("note", "network", text)
     else:
         yield Line("ok", "network", f"{CIFAR10_MIRROR} answers")

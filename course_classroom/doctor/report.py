@@ -4,33 +4,36 @@ Nothing heavy is imported: PyTorch is tried in a process of its own, so that a b
 one is a line of the report.
 """
 
+import textwrap
 from collections.abc import Callable
 
 from course_classroom.doctor import machine, places
 from course_classroom.doctor.lines import Line, Lines
 
+WIDTH = 80
+INDENT = " " * 20
+
 
 def doctor() -> int:
     """Print the report; return 0 if nothing keeps the lessons from running, else 1."""
-    torch = machine.TorchProbe()
     checks: dict[str, Callable[[], Lines]] = {
-        "Python": machine.check_python,
+        "PyTorch": machine.check_torch,
         "packages": machine.check_packages,
         "profile": machine.check_profile,
-        "threads": machine.check_threads,
         "memory": machine.check_memory,
-        "disk": places.check_disk,
-        "runs": places.check_runs,
-        "cache": places.check_cache,
+        "folders": places.check_folders,
         "data": places.check_data,
         "network": places.check_network,
-        "PyTorch": torch.check,  # last: it has been on its way meanwhile
     }
     marks = []
     for what, check in checks.items():
-        for line in _safely(what, check):
+        try:
+            lines = list(check())
+        except Exception as error:  # whatever is broken here, the rest is looked at
+            lines = [Line("note", what, f"could not be looked at ({error})")]
+        for line in lines:
             marks.append(line.mark)
-            print(f"{line.mark:<8} {line.what:<10} {line.text}", flush=True)
+            _show(line)
     counts = f"{marks.count('problem')} problem(s), {marks.count('note')} note(s)"
     if "problem" in marks:
         print(f"\n{counts}: mend what is a problem, then run this again.")
@@ -39,8 +42,15 @@ def doctor() -> int:
     return 0
 
 
-def _safely(what: str, check: Callable[[], Lines]) -> Lines:
-    try:
-        yield from check()
-    except Exception as error:  # whatever is broken here, the rest is looked at
-        yield Line("note", what, f"could not be looked at ({error})")
+def _show(line: Line) -> None:
+    text = f"{line.mark:<8} {line.what:<10} {line.text}"
+    lines = textwrap.wrap(
+        text,
+        WIDTH,
+        subsequent_indent=INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    if line.mend:  # in one line, however long, so that it can be pasted
+        lines += [f"{INDENT}mend it with:", f"{INDENT}{line.mend}"]
+    print("\n".join(lines), flush=True)
