@@ -728,7 +728,7 @@ shuffled, by_class, raw = (
 # %%
 from types import SimpleNamespace
 
-from course_utils.training.history import History
+from course_utils.training import History
 
 
 def try_recipe(lr=0.1, *, stepped=True, num_epochs=10, look=None, **options):
@@ -888,8 +888,8 @@ print(f"{good.val_accuracy[-1]:.1%}")
 # %% [markdown]
 # ## 9 · Faster, at what price?
 #
-# Three options of `train` change *how* a step is computed; the result is the same up
-# to rounding. Whether they save time is to be measured.
+# Two choices of `train` change *how* a step is computed; the result is the same up to
+# rounding. Whether they save time is to be measured.
 
 # %% [markdown]
 # **`amp`**, mixed precision (Micikevicius et al., 2018): convolutions and matrix
@@ -902,7 +902,7 @@ print(f"{good.val_accuracy[-1]:.1%}")
 # bfloat16, or on older NVIDIA GPUs float16.
 
 # %%
-from course_utils.training.precision import amp_dtype
+from course_utils.training import amp_dtype
 
 for dtype in (torch.float32, torch.bfloat16, torch.float16):
     info = torch.finfo(dtype)
@@ -922,10 +922,7 @@ print(f'here, amp="auto" computes in {amp_dtype(session.device, "auto") or "32 b
 # the same. `ArrayDataset` hands out such batches already, since image files are stored
 # pixel by pixel; a fair comparison has to undo that first.
 #
-# **`compile`**: `torch.compile` fuses neighbouring operations into one. The first
-# steps wait for the compiler.
-#
-# Now a training step with the first two as switches. A machine's speed wanders, so the
+# Now a training step with both as switches. A machine's speed wanders, so the
 # two ways take turns, A B A B, and each pair gives one ratio. Guess both, and in which
 # digit the losses will differ.
 
@@ -1002,30 +999,6 @@ display(Markdown(table))
 # in 32 bits. Whether the accuracy suffers in the end is a question for several seeds;
 # it is *not measured* here. Micikevicius et al. found the accuracies of their 32-bit
 # runs again.
-
-# %% [markdown]
-# Compiling is left out here, for its first steps take long. The project measures it
-# apart (`make bench`); here is what it found.
-
-# %%
-from course_utils.results import load_results
-
-compiled = []
-for bench in load_results("bench"):
-    for row in bench.get("rows", []):
-        if "compile" in row.get("name", "") and "ratio" in row:
-            wait, _, paid = row.get("note", "").partition("; ")
-            verdict = "unclear"
-            if row["ratio_min"] > 1 or row["ratio_max"] < 1:
-                verdict = "faster" if row["ratio"] > 1 else "slower"
-            if "never" in paid:
-                paid = "the wait is never won back"
-            compiled.append(
-                f"{row['ratio']:.2f} times the speed without it "
-                f"({row['ratio_min']:.2f} to {row['ratio_max']:.2f}): {verdict}, "
-                f"on {bench['hardware']}; {wait}; {paid}"
-            )
-print("compile=True, from results/:", *(compiled or ["not measured"]), sep="\n")
 
 # %% [markdown]
 # So the options are offers, not promises: what speeds up one machine may slow another,
@@ -1388,7 +1361,12 @@ print(
 # ## 14 · Results: the test, once
 
 # %%
-from course_utils.results import hardware_name, results_table, save_result
+from course_utils.results import (
+    hardware_name,
+    load_results,
+    results_table,
+    save_result,
+)
 
 test_loss, test_accuracy = package.evaluate(model, loaders.test)
 noise = 1.96 * np.sqrt(test_accuracy * (1 - test_accuracy) / num_test)
@@ -1705,7 +1683,7 @@ display(
 # 2. *One epoch, and its faults.* Forward, loss, zero the gradients, backward, step.
 #    Evaluate with `eval()` *and* `no_grad()`. Draw the schedule. Validation bad beside
 #    good training: judge in another order, then look at the images.
-# 3. *Faster.* 16 bits, memory order and compiler change the time and the last digits.
+# 3. *Faster.* 16 bits and memory order change the time and the last digits.
 #    Processes average the gradients of equal shares; only BatchNorm notices.
 # 4. *Save.* State dicts, written whole, with optimiser, schedule and random states.
 #    Load `weights_only=True`.
