@@ -44,8 +44,11 @@ site: setup
 lab: setup
 	@$(PY) tools/lab.py $(LAB_ARGS)
 
+# On two cores, one thread each: twice as fast as one after the other on both. A file's
+# tests stay together, and the notebooks, which take the longest, come first.
 test: setup
-	$(PY) -m pytest --cov --nbmake --nbmake-timeout=1800 tests notebooks
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	  --cov --nbmake --nbmake-timeout=1800 notebooks tests
 
 notebooks: setup
 	@$(PY) tools/check_lessons.py $(LESSONS)
