@@ -18,7 +18,7 @@ class LocalServer:
         over: Set when the test ends; an answer that hangs waits for it.
     """
 
-    def __init__(self, *answers: Answer, tls: Callable | None = None) -> None:
+    def __init__(self, *answers: Answer) -> None:
         self.over = threading.Event()
         owner, count = self, 0
 
@@ -41,8 +41,6 @@ class LocalServer:
                 pass  # a reader that hangs up, on purpose
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        if tls:
-            self.server.socket = tls(self.server.socket)
         self.port = self.server.server_port
         self.host = f"127.0.0.1:{self.port}"
         threading.Thread(

@@ -3,9 +3,7 @@
 import io
 import os
 import re
-import struct
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,9 +12,8 @@ from image_server import file_of, png_header
 from PIL import ExifTags, Image, ImageFile
 from PIL.Image import Transpose
 
-from course_utils.data.images import ImageError, load_image, sample_photos
-from course_utils.data.images import loading as module
-from course_utils.data.images.sources import is_address, source_name
+from course_utils.data.images import source_name
+from course_utils.prediction import ImageError, load_image, sample_photos
 
 # Red left of blue, on top of a green half: every turn of it looks different.
 UPRIGHT = np.zeros((32, 48, 3), np.uint8)
@@ -62,13 +59,6 @@ def test_orientation_is_applied(orientation, format):
     image = load_image(turned(orientation, format))
     close_to(image, UPRIGHT)
     close_to(load_image(image), UPRIGHT)  # not turned a second time
-
-
-@pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_impossible_orientation_is_passed_over(orientation):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    close_to(load_image(file_of(PHOTO, "PNG", exif=exif)), UPRIGHT)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -121,81 +111,20 @@ def test_transparency_is_laid_over_white(data):
     assert np.array_equal(load_image(data), expected)
 
 
-def test_half_transparency_is_mixed_with_white():
-    image = load_image(file_of(Image.new("RGBA", (2, 2), (255, 0, 0, 128))))
-    assert np.asarray(image)[0, 0] == pytest.approx([255, 127, 127], abs=1)
-
-
-def deep_png(values):
-    """A PNG of 16 bits, of the given colour type's shape: (H, W) or (H, W, 3)."""
-    values = np.asarray(values, ">u2")
-    height, width = values.shape[:2]
-
-    def chunk(kind, data):
-        check = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + check
-
-    color = 0 if values.ndim == 2 else 2
-    head = struct.pack(">IIBBBBB", width, height, 16, color, 0, 0, 0)
-    rows = b"".join(b"\0" + row.tobytes() for row in values)
-    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
-    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
-
-
 DEEP = [[0, 257 * 10, 257 * 128, 65535]]
 
 
 @pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(deep_png(DEEP), id="PNG-grey"),
-        pytest.param(
-            deep_png(np.repeat(np.array(DEEP)[..., None], 3, 2)), id="PNG-RGB"
-        ),
-        pytest.param(file_of(Image.fromarray(np.uint16(DEEP)), "TIFF"), id="TIFF"),
-        pytest.param(file_of(Image.fromarray(np.int32(DEEP)), "TIFF"), id="TIFF-int32"),
-    ],
+    ("kind", "format"), [(np.uint16, "PNG"), (np.uint16, "TIFF"), (np.int32, "TIFF")]
 )
-def test_16_bits_are_scaled_not_clipped(data):
-    found = np.asarray(load_image(data))
+def test_16_bits_are_scaled_not_clipped(kind, format):
+    found = np.asarray(load_image(file_of(Image.fromarray(kind(DEEP)), format)))
     assert found[0].tolist() == [[v] * 3 for v in (0, 10, 128, 255)]
-
-
-@pytest.mark.parametrize(
-    "image",
-    [Image.new("F", (4, 4), 0.5), Image.new("I", (4, 4), 70_000)],
-    ids=["float", "integer"],
-)
-def test_32_bits_are_refused(image):
-    with pytest.raises(ImageError, match=r"pixels of 32 bits.*save it with 8"):
-        load_image(file_of(image, "TIFF"))
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])
 def test_cmyk_is_converted(format):
     close_to(load_image(file_of(PHOTO.convert("CMYK"), format)), UPRIGHT)
-
-
-def test_ycck_is_converted():
-    """A CMYK JPEG whose first three channels are luma and chroma, as Adobe's are."""
-    size = (16, 16)
-    # stored upside down, as Adobe's CMYK is: luma and chroma of the opposite colour
-    red = Image.new("RGB", size, (55, 215, 215)).convert("YCbCr").split()
-    # Pillow turns every plate upside down as it writes; the black plate stays empty
-    planes = [Image.eval(plane, lambda v: 255 - v) for plane in red]
-    data = file_of(
-        Image.merge("CMYK", [*planes, Image.new("L", size, 0)]), "JPEG", quality=95
-    )
-    at = data.index(b"Adobe") + 11
-    assert data[at] == 0  # not transformed, it says
-    data = data[:at] + b"\2" + data[at + 1 :]
-    close_to(load_image(data), np.full((16, 16, 3), (200, 40, 40)), levels=6)
-
-
-@pytest.mark.parametrize("mode", ["1", "L"])
-def test_grey_becomes_rgb(mode):
-    expected = np.full((4, 4, 3), 255, np.uint8)
-    assert np.array_equal(load_image(file_of(Image.new(mode, (4, 4), 255))), expected)
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -231,14 +160,12 @@ PNG = file_of(Image.effect_noise((64, 64), 50))
     [
         pytest.param(b"", "is empty", id="zero-bytes"),
         pytest.param(SVG, "is an SVG drawing, expected a photo", id="svg"),
-        pytest.param(b"<svg/>", "is an SVG drawing", id="svg-bare"),
         pytest.param(b"\xef\xbb\xbf\n<!DOCTYPE html><p>", "is an HTML page", id="html"),
         pytest.param(b"<html><svg/></html>", "is an HTML page", id="html-with-svg"),
         pytest.param(b"%PDF-1.7", "is a PDF document", id="pdf"),
-        pytest.param(HEIC, "is a HEIC photo.*export it as JPEG", id="heic"),
+        pytest.param(HEIC, "is a HEIC photo.*saved as JPEG", id="heic"),
         pytest.param(b"\0\0\0\x18ftypisom", "is a video", id="video"),
-        pytest.param(b"PK\3\4....", "is a ZIP archive", id="zip"),
-        pytest.param(b'{"error": 1}', "is JSON text", id="json"),
+        pytest.param(b"PK\3\4....", "is an archive", id="zip"),
         pytest.param(b"Rate limit", "is text, expected", id="text"),
         pytest.param(b"\1\2\0\3" * 99, "is no known image", id="noise"),
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "expected a photo", id="postscript"),
@@ -248,10 +175,16 @@ PNG = file_of(Image.effect_noise((64, 64), 50))
         pytest.param(PNG[: len(PNG) // 2], "is damaged or cut off", id="png-half"),
         pytest.param(PNG[:400] + b"!!" + PNG[402:], "is damaged", id="png-flipped"),
         pytest.param(png_header(8, 2000), "is damaged or cut off", id="png-short"),
-        pytest.param(png_header(20_000, 20_000), "too many pixels", id="bomb-400"),
-        pytest.param(png_header(10_000, 10_000), "10000×10000 pixels", id="bomb-100"),
-        pytest.param(png_header(8_001, 8_000), "8001×8000 pixels", id="bomb-64"),
-        pytest.param(png_header(1, 64_000_001), "1×64000001 pixels", id="bomb-slim"),
+        pytest.param(png_header(20_000, 20_000), "far more than 64", id="bomb-400"),
+        pytest.param(png_header(10_000, 10_000), "10000×10000, more", id="bomb-100"),
+        pytest.param(png_header(8_001, 8_000), "8001×8000, more", id="bomb-64"),
+        pytest.param(png_header(1, 64_000_001), "1×64000001, more", id="bomb-slim"),
+        pytest.param(
+            file_of(Image.new("F", (4, 4), 0.5), "TIFF"), "of 32 bits", id="float"
+        ),
+        pytest.param(
+            file_of(Image.new("I", (4, 4), 70_000), "TIFF"), "of 32 bits", id="int"
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -259,14 +192,8 @@ def test_what_is_no_photo_is_refused_in_one_sentence(data, sentence):
     with pytest.raises(ImageError, match=sentence) as refused:
         load_image(data)
     text = str(refused.value)
-    assert text.startswith("the data ")
+    assert text.startswith("the image ")
     assert re.fullmatch(r"[^\n]*: [^\n]+\.", text)  # and what to do
-
-
-@pytest.mark.filterwarnings("error::PIL.Image.DecompressionBombWarning")
-def test_a_warning_made_an_error_reads_the_same():
-    with pytest.raises(ImageError, match="far too many pixels"):
-        load_image(png_header(10_000, 10_000))
 
 
 def test_a_bomb_is_refused_before_anything_is_decoded(monkeypatch):
@@ -275,19 +202,6 @@ def test_a_bomb_is_refused_before_anything_is_decoded(monkeypatch):
     with pytest.raises(ImageError, match="not decoded"):
         load_image(png_header(9_000, 9_000))
     assert loaded == []
-
-
-def test_the_largest_allowed_image_is_decoded(monkeypatch):
-    monkeypatch.setattr(module, "MAX_MEGAPIXELS", 48 * 32 / 1e6)
-    assert load_image(PHOTO).size == (48, 32)
-    monkeypatch.setattr(module, "MAX_MEGAPIXELS", 47 * 32 / 1e6)
-    with pytest.raises(ImageError, match="48×32"):
-        load_image(PHOTO)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
-def test_extreme_sizes_are_images(size):
-    assert load_image(file_of(Image.new("RGB", size, "red"))).size == size
 
 
 def test_a_much_larger_jpeg_comes_reduced_when_asked_for():
@@ -304,23 +218,12 @@ def test_sources_of_every_kind_give_the_same_image(tmp_path):
     path.write_bytes(file_of(PHOTO))
     data = path.read_bytes()
     with open(path, "rb") as file, Image.open(path) as image:
-        sources = [path, str(path), data, bytearray(data), memoryview(data)]
-        for source in [*sources, file, io.BytesIO(data), image, UPRIGHT]:
+        sources = [path, str(path), data]
+        skipped = io.BytesIO(b"skip" + data)
+        skipped.seek(4)  # a file is read from where it stands
+        for source in [*sources, file, skipped, image, UPRIGHT]:
             assert np.array_equal(load_image(source), UPRIGHT)
     assert np.array_equal(load_image(UPRIGHT / np.float32(255)), UPRIGHT)
-
-
-def test_a_file_is_read_from_where_it_stands():
-    file = io.BytesIO(b"skip" + file_of(PHOTO))
-    file.seek(4)
-    assert np.array_equal(load_image(file), UPRIGHT)
-
-
-def test_a_home_folder_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    (tmp_path / "a.png").write_bytes(file_of(PHOTO))
-    assert load_image("~/a.png").size == PHOTO.size
 
 
 def test_the_given_image_stays_as_it_was():
@@ -369,61 +272,6 @@ def test_other_arrays_are_refused(array, sentence):
         load_image(array)
 
 
-def test_other_objects_are_a_type_error():
-    with pytest.raises(TypeError, match="A list is no source"):
-        load_image([1, 2])
-
-
-def test_a_file_opened_as_text_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text("words")
-    with open(tmp_path / "a.txt") as file, pytest.raises(ImageError, match="'rb'"):
-        load_image(file)
-
-
-def test_paths_without_a_photo_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("course_utils.data.images.sources.MAX_FILE_MIB", 1)
-    (tmp_path / "large.bmp").write_bytes(bytes(2**20 + 1))
-    expected = {
-        tmp_path: "is a folder",
-        tmp_path / "missing.jpg": "There is no file .*missing.jpg",
-        tmp_path / "large.bmp": "is larger than 1 MiB",
-        "a\0b.jpg": r"a\\x00b.jpg cannot be read",
-        "a" * 5000: "cannot be read|There is no file",
-    }
-    for path, sentence in expected.items():
-        with pytest.raises(ImageError, match=sentence):
-            load_image(path)
-
-
-def test_links_are_followed_and_broken_ones_refused(tmp_path):
-    (tmp_path / "photo.png").write_bytes(file_of(PHOTO))
-    try:
-        (tmp_path / "good.png").symlink_to(tmp_path / "photo.png")
-        (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
-    except OSError:
-        pytest.skip("this system allows no symbolic links")
-    assert load_image(tmp_path / "good.png").size == PHOTO.size
-    with pytest.raises(ImageError, match="is a link to a file that does not exist"):
-        load_image(tmp_path / "broken.png")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes")
-def test_a_pipe_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(ImageError, match="a device or a pipe"):
-        load_image(tmp_path / "pipe.jpg")
-
-
-def test_an_unreadable_file_says_why(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise PermissionError(13, "Permission denied")
-
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(ImageError, match=r"cannot be read \(Permission denied\)"):
-        load_image(tmp_path / "a.jpg")
-
-
 def test_nothing_of_pillow_is_changed_and_threads_agree():
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     sources = [turned(6), JPEG[:-20], file_of(half_transparent("RGBA"))] * 20
@@ -441,30 +289,50 @@ def test_nothing_of_pillow_is_changed_and_threads_agree():
     assert after == before
 
 
-def test_names_in_messages(tmp_path):
+def test_other_objects_are_a_type_error(tmp_path):
+    with pytest.raises(TypeError, match="A list is no source"):
+        load_image([1, 2])
+    (tmp_path / "a.txt").write_text("words")
+    with open(tmp_path / "a.txt") as file, pytest.raises(TypeError, match="'rb'"):
+        load_image(file)
+
+
+def test_paths_without_a_photo_are_refused(tmp_path, monkeypatch):
+    expected = {
+        tmp_path: "is a folder",
+        tmp_path / "missing.jpg": "There is no file .*missing.jpg",
+        "~/missing.jpg": "There is no file ~",
+        "a\0b.jpg": r"a\\x00b.jpg cannot be read",
+        "a" * 5000: "cannot be read|There is no file",
+    }
+    if sys.platform != "win32":  # which has no named pipes; waiting for one hangs
+        os.mkfifo(tmp_path / "pipe.jpg")
+        expected[tmp_path / "pipe.jpg"] = "a device or a pipe"
+    for path, sentence in expected.items():
+        with pytest.raises(ImageError, match=sentence):
+            load_image(path)
+
+    def refuse(*args):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(ImageError, match=r"cannot be read \(Permission denied\)"):
+        load_image(tmp_path / "a.jpg")
+
+
+def test_names_in_messages():
     names = {
         "https://me:secret@host/a.jpg?q=1": "https://host/a.jpg?q=1",
-        "http://host/\x1b[31m": r"http://host/\x1b[31m",
+        " HTTP://host/\x1b[31m": r"HTTP://host/\x1b[31m",
         "http://host/" + "a" * 200: "http://host/" + "a" * 107 + "…",
         "a\nb.jpg": r"a\nb.jpg",
+        r"C:\photos\a.jpg": r"C:\photos\a.jpg",
     }
     assert {source: source_name(source) for source in names} == names
-    (tmp_path / "x.png").write_bytes(file_of(PHOTO))
-    with open(tmp_path / "x.png", "rb") as file:
-        assert source_name(file) == str(tmp_path / "x.png")
-    found = [source_name(s) for s in (b"", UPRIGHT, PHOTO, io.BytesIO())]
-    assert found == ["the data", "the array", "the image", "the image"]
-
-
-def test_a_file_whose_name_looks_like_an_address_is_a_file(tmp_path, monkeypatch):
-    assert is_address("file:x.png")
-    assert is_address(" HTTPS://host/a.jpg ")
-    assert not is_address(r"C:\photos\a.jpg")
-    assert not is_address(b"http://host")
-    if sys.platform != "win32":
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "file:x.png").write_bytes(file_of(PHOTO))
-        assert load_image("file:x.png").size == PHOTO.size
+    file = io.BytesIO()
+    file.name = "x.png"
+    found = [source_name(s) for s in (b"", UPRIGHT, PHOTO, io.BytesIO(), file)]
+    assert found == [*["the image"] * 4, "x.png"]
 
 
 def test_sample_photos_are_real_photos():
