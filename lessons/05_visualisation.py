@@ -42,6 +42,7 @@ from torch import nn
 
 from course_classroom.checks import lesson_05 as check
 from course_utils import explain, plotting
+from course_utils.results import show_table
 from course_utils.session import start
 
 plotting.course_style()
@@ -215,14 +216,15 @@ arrays = {name: found[first].cpu().numpy() for name, found in maps.items()}
 plotting.show_feature_maps(arrays, channels=6)
 plt.show()
 
-table = "| layer | shape | numbers an image | of them zero | silent channels |\n"
-table += "|---|---|--:|--:|--:|\n"
+table = []
 for name, found in maps.items():
-    channels, height, width = found.shape[1:]
+    shape = "×".join(map(str, found.shape[1:]))  # channels, height, width
+    zero = f"{(found == 0).float().mean():.0%}"
     silent = int((found.amax((0, 2, 3)) == 0).sum())  # zero in all of the images
-    table += f"| `{name}` | {channels}×{height}×{width} | {found[0].numel():,} "
-    table += f"| {(found == 0).float().mean():.0%} | {silent} |\n"
-display(Markdown(f"{len(few)} test images:\n\n{table}"))
+    table.append((f"`{name}`", shape, f"{found[0].numel():,}", zero, silent))
+print(f"{len(few)} test images:")
+heads = ("layer", "shape", "numbers an image", "of them zero", "silent channels")
+show_table(heads, table)
 
 # %% [markdown]
 # One image above; below it, a row for each stage, six of its maps, bright where the
@@ -275,8 +277,7 @@ inputs = few.clone().requires_grad_()
 found = extract(inputs)
 names = dict(zip(layers, fields, strict=True))  # of the layer, of its field
 fig, axes = plt.subplots(1, len(layers), figsize=(2.2 * len(layers), 2.5))
-table = "| layer | side of its field | within the image | 90 % of the gradient |\n"
-table += "|---|--:|--:|--:|\n"
+table = []
 for axis, (layer, name) in zip(axes, names.items(), strict=True):
     middle = fields[name].positions // 2
     score = found[layer][:, :, middle, middle].sum()
@@ -294,9 +295,10 @@ for axis, (layer, name) in zip(axes, names.items(), strict=True):
     corner = (low + high - effective) / 2
     square = plt.Rectangle((corner, corner), effective, effective, fill=False, ec="C5")
     axis.add_patch(square)
-    table += f"| {name} | {fields[name].size} | {clipped:.0f} | {effective:.0f} |\n"
+    table.append((name, fields[name].size, f"{clipped:.0f}", f"{effective:.0f}"))
 plt.show()
-display(Markdown(table))
+heads = ("layer", "side of its field", "within the image", "90 % of the gradient")
+show_table(heads, table)
 
 # %% [markdown]
 # Influence of every pixel on the middle position of a stage, each panel with its own
@@ -453,11 +455,12 @@ for name in lost["residual"]:
         hook = block.bn2.register_forward_hook(lambda *args, keep=keep: args[-1] * keep)
         parts_lost[name].append(intact["residual"] - evaluate(network, loader).accuracy)
         hook.remove()
-table = "| points lost without | all of F(x) | its new channels | its old channels |\n"
-table += "|---|--:|--:|--:|\n"
-for name, points in parts_lost.items():
-    table += f"| `{name}` | " + " | ".join(f"{100 * p:.1f}" for p in points) + " |\n"
-display(Markdown(table))
+table = [
+    (f"`{name}`", *(f"{100 * p:.1f}" for p in points))
+    for name, points in parts_lost.items()
+]
+heads = ("points lost without", "all of F(x)", "its new channels", "its old channels")
+show_table(heads, table)
 
 # %%
 steady = [b for b in lost["plain"] if b in lost["residual"]]  # both can lose these
@@ -653,7 +656,7 @@ if min(map(len, groups.values())) > 1:
 # the quarter where *another* image's map is highest.
 
 # %%
-from course_utils.metrics import mcnemar
+from course_utils.metrics import compare
 
 height, width = everything.shape[2:]
 fine = F.interpolate(cams[:, None], (height, width), mode="bilinear")[:, 0].flatten(1)
@@ -684,32 +687,17 @@ for name, value in kept.items():
 
 # %%
 rival = min(("the centre", "another image's highest"), key=kept.get)
-sentences = []
-for control, name in (
-    ("nothing", "the lowest quarter"),
-    (rival, "the highest quarter"),
-):
-    points = 100 * (kept[control] - kept[name])
-    p_value = mcnemar(labels, answered[control], answered[name]).p_value
-    luck = "more" if p_value < 0.05 else "no more"
-    sentences.append(
-        f"Hiding {name} costs {abs(points):.1f} points "
-        f"{'less' if points < 0 else 'more'} than hiding {control}: {luck} than luck "
-        f"explains (p = {p_value:.2g})."
-    )
-helps = points > 0 and p_value < 0.05
-display(
-    Markdown(
-        f"{' '.join(sentences)} So this test **"
-        + ("shows" if helps else "does not show")
-        + "** that the map knows more of its image than that things are in the middle."
-    )
-)
+pairs = ("the lowest quarter", "nothing"), ("the highest quarter", rival)
+for name, control in pairs:
+    costs = compare(labels, answered[control], answered[name])
+    print(f"{control} hidden, minus {name} hidden:\n  {costs}")
 
 # %% [markdown]
-# The stronger control is the one to beat; p is that of lesson 04's paired test. A fall
-# in accuracy alone would have proved little: look how much of one the controls cause,
-# which know nothing of the image.
+# Each line, compared as in lesson 04, is what hiding a part of the map costs more than
+# hiding the control. The stronger control is the one to beat: only an interval wholly
+# above 0 shows that the map knows more of its image than that things are in the middle.
+# A fall in accuracy alone would have proved little: look how much of one the controls
+# cause, which know nothing of the image.
 #
 # Beware of the random quarter. It puts dots all over the image, of a kind that the
 # network has never seen, and edges are what its first layers look for. The others
@@ -765,17 +753,19 @@ theirs = explain.grad_cam(partner, everything, "layer3", answers)[:, None]
 found["another trained network"] = F.interpolate(
     theirs, cams.shape[1:], mode="bilinear"
 )[:, 0]
-table = "| network, or its random layers | empty maps | same image | another image |\n"
-table += "|---|--:|--:|--:|\n"
+table = []
 closer = {}  # by how much the same image makes two maps more alike
 for name, others in found.items():
     drawn = (cams.amax((1, 2)) > 0) & (others.amax((1, 2)) > 0)
     same_image = likeness(cams[drawn], others[drawn])
     another = likeness(cams[drawn], others[drawn].roll(1, 0))
     closer[name] = same_image - another
-    table += f"| {name} | {int((~drawn).sum())} of {len(drawn)} "
-    table += f"| {same_image.mean():+.2f} | {another.mean():+.2f} |\n"
-display(Markdown(f"Correlation with the trained network's map of an image:\n\n{table}"))
+    empty = f"{int((~drawn).sum())} of {len(drawn)}"
+    means = f"{same_image.mean():+.2f}", f"{another.mean():+.2f}"
+    table.append((name, empty, *means))
+print("correlation with the trained network's map of an image:")
+heads = ("network, or its random layers", "empty maps", "same image", "another image")
+show_table(heads, table)
 random_map, mean = found["all"], closer["all"].mean().item()
 margin = 1.96 * closer["all"].std().item() / len(closer["all"]) ** 0.5
 display(
@@ -1063,29 +1053,30 @@ print(f"lower half-way: {low}" if apart else "half-way: undecided, the bands ove
 from course_utils.results import hardware_name
 
 names = "residual", "plain"
-table = "| measured | residual, 20 layers | plain, 20 layers |\n|---|--:|--:|\n"
 stays, changes = f"the shape stays ({len(steady)})", f"it changes ({len(parts_lost)})"
-rows_of = {
-    "accuracy": {n: f"{intact[n]:.1%}" for n in names},
-    f"points lost without one block, where {stays}": {
-        n: f"{cost[f'{n}, the shape stays']:.1f}" for n in names
-    },
-    f"points lost, where {changes}": {
-        "residual": f"{cost['residual, the shape changes']:.1f}",
-        "plain": "cannot go",
-    },
-    "points lost, all": {
-        "residual": f"{cost['residual, all blocks']:.1f}",
-        "plain": f"{cost['plain, the shape stays']:.1f}",
-    },
-    "accuracy with two blocks swapped": {
-        n: f"{np.mean(swapped[n]):.1%}" for n in names
-    },
-    "loss half-way along a line": {n: f"{at_half[n].mean():.2f}" for n in names},
-}
-for name, cells in rows_of.items():
-    table += f"| {name} | {cells['residual']} | {cells['plain']} |\n"
-display(Markdown(table))
+table = [
+    ("accuracy", *(f"{intact[n]:.1%}" for n in names)),
+    (
+        f"points lost without one block, where {stays}",
+        *(f"{cost[f'{n}, the shape stays']:.1f}" for n in names),
+    ),
+    (
+        f"points lost, where {changes}",
+        f"{cost['residual, the shape changes']:.1f}",
+        "cannot go",
+    ),
+    (
+        "points lost, all",
+        f"{cost['residual, all blocks']:.1f}",
+        f"{cost['plain, the shape stays']:.1f}",
+    ),
+    (
+        "accuracy with two blocks swapped",
+        *(f"{np.mean(swapped[n]):.1%}" for n in names),
+    ),
+    ("loss half-way along a line", *(f"{at_half[n].mean():.2f}" for n in names)),
+]
+show_table(("measured", "residual, 20 layers", "plain, 20 layers"), table)
 
 # %%
 print(f"one network of each kind; {len(true)} test images, losses on {len(images)}; ")
@@ -1204,7 +1195,6 @@ clouds = [
     c + w * draw.normal(size=(60, 20)) for c, w in zip(centres, widths, strict=True)
 ]
 points = np.concatenate(clouds)
-table = "| | distance A–C / A–B | width of C / A |\n|---|--:|--:|\n"
 embedded = {"truth": points}
 for perplexity in (5, 30):
     embedded[f"t-SNE, perplexity {perplexity}"] = TSNE(
@@ -1216,8 +1206,8 @@ for name, where in embedded.items():
     far, near = (np.linalg.norm(a.mean(0) - other.mean(0)) for other in (c, b))
     spread = [np.linalg.norm(cloud - cloud.mean(0), axis=1).mean() for cloud in (c, a)]
     measured[name] = far / near, spread[0] / spread[1]
-    table += f"| {name} | {measured[name][0]:.1f} | {measured[name][1]:.1f} |\n"
-display(Markdown(table))
+table = [(name, *(f"{ratio:.1f}" for ratio in pair)) for name, pair in measured.items()]
+show_table(("", "distance A–C / A–B", "width of C / A"), table)
 ratios_found = list(measured.values())
 off = [
     max(f / t, t / f) for f, t in zip(ratios_found[-1], ratios_found[0], strict=True)
