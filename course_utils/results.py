@@ -1,9 +1,14 @@
-"""Measured runs as JSON files: one file a run, read back for tables."""
+"""Measured runs as JSON files: one file a run, read back for tables.
+
+`save_result` and `load_results` keep them (`of_training` is what every training says of
+itself), `pivot` and `results_table` gather them, `show_table` shows them in a notebook.
+"""
 
 import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import torch
 
 from course_utils._engine.files import write_atomically
 from course_utils.session import project_root
+from course_utils.training import History
 
 Result = dict[str, Any]
 
@@ -43,6 +49,16 @@ def save_result(path: Path, result: Mapping[str, Any], device: torch.device) -> 
     }
     text = json.dumps(record, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def of_training(history: History) -> Result:
+    """Return what a record says of a training: how it went, and how long it took."""
+    return {
+        "val_accuracy": max(history.val_accuracy),
+        "minutes": sum(history.seconds) / 60,
+        "threads": torch.get_num_threads(),
+        "history": asdict(history),
+    }
 
 
 def load_results(prefix: str, folder: Path | None = None) -> list[Result]:

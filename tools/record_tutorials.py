@@ -26,7 +26,7 @@ from course_utils.data.photo_splits import PhotoSplits, split_by_class
 from course_utils.data.photos import training_transform
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.pretrained.transfer import replace_head
-from course_utils.results import save_result
+from course_utils.results import of_training, save_result
 from course_utils.session import Session, seed_everything, start
 from course_utils.training import evaluate, train
 from course_utils.training.checkpoint import build_model
@@ -124,9 +124,7 @@ def record(recipe: Recipe, seed: int, session: Session) -> Path:
         "backbone": BACKBONE,
         "seed": seed,
         "train_size": len(loaders.train.dataset),
-        "val_accuracy": max(history.val_accuracy),
-        "minutes": sum(history.seconds) / 60,
-        "history": dataclasses.asdict(history),
+        **of_training(history),
     }
     if len(loaders.test):
         result["test_accuracy"] = evaluate(model, loaders.test).accuracy
