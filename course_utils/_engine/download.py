@@ -105,8 +105,8 @@ def download(
             return destination
         if not downloads_allowed():
             raise DownloadError(
-                f"{file} is not in {folder}, or not whole, and COURSE_OFFLINE forbids "
-                f"its download: {what_to_do}."
+                f"{file} is not in {folder}, or damaged there, and COURSE_OFFLINE "
+                f"forbids its download: {what_to_do}."
             )
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(file):

@@ -1,21 +1,18 @@
 """Trained networks to start from: ImageNet's, or the course's own small ones."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torchvision.models import get_model_weights
 
 from course_utils import models
-from course_utils._engine.download import DownloadError
+from course_utils._engine.download import MIB, download
 from course_utils._engine.files import write_atomically
-from course_utils._engine.places import downloads_allowed
-from course_utils.pretrained import load_pretrained, pretrained_path
-from course_utils.training.checkpoint import load_checkpoint
+from course_utils.pretrained.shipped import load_pretrained, pretrained_path
+from course_utils.training import load_checkpoint
 
 IMAGENET = tuple(name for name in models.__all__ if name.startswith("resne"))
 OWN = ("cifar10", "sketches")
@@ -51,7 +48,7 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
         data_dir: Where ImageNet weights are looked for, in ``imagenet/``, and put.
 
     Raises:
-        ValueError: If there is no such network, or the file holds another's weights.
+        ValueError: If there is no such network.
         DownloadError: If ImageNet weights are neither there nor to be had.
 
     Taught in: lesson 06, "A trained network to start from".
@@ -70,93 +67,54 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
         raise ValueError(
             f"There is no backbone {name!r}; choose one of {', '.join(OWN + IMAGENET)}."
         )
-    from torchvision.models import get_model_weights
-
     model = getattr(models, name)()
-    weights = imagenet_weights(name, data_dir)
-    try:
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"The file for {name} holds the weights of another network "
-            f"({str(error).splitlines()[-1].strip()}); delete it and fetch it again."
-        ) from error
+    file = imagenet_file(name, data_dir)
+    model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     transform = get_model_weights(name).IMAGENET1K_V1.transforms()
     return Backbone(
         model.eval(),
-        f"torchvision's {name}, trained on ImageNet",
+        _described(name),
         transform.crop_size[0],
         tuple(transform.mean),
         tuple(transform.std),
     )
 
 
-def imagenet_weights(name: str, data_dir: Path | None = None) -> dict[str, Tensor]:
-    """Return torchvision's ImageNet weights of a network, found or downloaded.
+def _described(name: str) -> str:
+    return f"torchvision's {name}, trained on ImageNet"
+
+
+def imagenet_file(name: str, data_dir: Path | None = None) -> Path:
+    """Return the verified file of a network's ImageNet weights, downloaded if need be.
 
     Looked for in ``imagenet/`` of `data_dir`, then in PyTorch's own cache.
 
     Raises:
-        DownloadError: If they are neither there nor to be had, or are damaged.
+        DownloadError: If it is neither there nor to be had.
     """
-    return _read(_weights_file(name, data_dir))
+    weights = get_model_weights(name).IMAGENET1K_V1
+    file = weights.url.rsplit("/", 1)[1]
+    cached = Path(torch.hub.get_dir(), "checkpoints", file)
+    path = data_dir / FOLDER / file if data_dir else cached
+    if cached.exists() and not path.exists():
+        path = cached
+    return download(
+        _described(name),
+        [weights.url],
+        path,
+        size_bytes=round(weights.meta["_file_size"] * MIB),
+        checksum=path.stem.rsplit("-", 1)[1],  # the first digits of its SHA-256
+    )
 
 
 def prepare_resnet34(folder: Path) -> Path:
     """Return the file with ResNet-34's ImageNet weights in `folder`, put there first.
 
     Raises:
-        DownloadError: If they are neither there nor to be had, or are damaged.
+        DownloadError: If it is neither there nor to be had.
     """
-    found = _weights_file("resnet34", folder)
-    _read(found)
+    found = imagenet_file("resnet34", folder)
     target = folder / FOLDER / found.name
     if found != target:
         write_atomically(target, lambda temporary: shutil.copyfile(found, temporary))
     return target
-
-
-def _weights_file(name: str, data_dir: Path | None) -> Path:
-    """Return where the weights lie, after fetching them if need be."""
-    from torchvision.models import get_model_weights
-
-    weights = get_model_weights(name).IMAGENET1K_V1
-    file = weights.url.rsplit("/", 1)[1]
-    cache = Path(torch.hub.get_dir(), "checkpoints")
-    folders = [cache] if data_dir is None else [data_dir / FOLDER, cache]
-    for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
-    path = folders[0] / file
-    what = f"ImageNet weights of {name} ({weights.meta['_file_size']:.0f} MiB)"
-    if not downloads_allowed():
-        raise DownloadError(
-            f"The {what} are not in {path.parent}, and COURSE_OFFLINE forbids their "
-            f"download: put {file} there, or start from the course's own weights."
-        )
-    print(f"Downloading the {what}")
-    checksum = path.stem.rsplit("-", 1)[1]  # of SHA-256, its first digits
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(weights.url, str(path), checksum)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise DownloadError(
-            f"The {what} cannot be saved in {path.parent} ({error.strerror}): choose a "
-            "folder that can be written, or start from the course's own weights."
-        ) from error
-    except (HTTPException, OSError, RuntimeError) as error:  # Runtime: wrong checksum
-        reason = getattr(error, "reason", None) or error
-        raise DownloadError(
-            f"The {what} could not be downloaded ({reason}): put {file} into "
-            f"{path.parent}, or start from the course's own weights."
-        ) from error
-    return path
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no pickle makes it raise nearly anything
-        raise DownloadError(
-            f"{path} is damaged: delete it and fetch it again."
-        ) from error

@@ -1,18 +1,8 @@
 """Transfer learning: a trained network gets a new head, and is trained further."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from torch import Tensor, nn
-
-STAGES = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
-
-
-class HeadReport(NamedTuple):
-    """What `load_without_head` could not match: names in the state dict's own form."""
-
-    missing: list[str]
-    unexpected: list[str]
+from torch import nn
 
 
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
@@ -44,38 +34,6 @@ def _head(model: nn.Module) -> nn.Linear:
     return head
 
 
-def load_without_head(model: nn.Module, state_dict: Mapping[str, Tensor]) -> HeadReport:
-    """Return the report of loading all weights but those of the classifier `fc`.
-
-    Args:
-        model: A network with the new number of classes.
-        state_dict: Weights of the same network with another number of classes.
-
-    Raises:
-        ValueError: If more than the classifier does not fit.
-
-    Taught in: lesson 06, "Two ways to swap the head".
-    """
-    body = {k: v for k, v in state_dict.items() if not k.startswith("fc.")}
-    try:
-        report = model.load_state_dict(body, strict=False)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ValueError(
-            f"The weights are of another network ({reason}); build the network they "
-            "came from."
-        ) from error
-    missing = [key for key in report.missing_keys if not key.startswith("fc.")]
-    if missing or report.unexpected_keys:
-        raise ValueError(
-            f"The weights are of another network: {len(missing)} names are missing "
-            f"and {len(report.unexpected_keys)} are unexpected, such as "
-            f"{(missing + report.unexpected_keys)[0]!r}; build the network they came "
-            "from."
-        )
-    return HeadReport(report.missing_keys, report.unexpected_keys)
-
-
 def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
     """Return the classifier's parameters, after freezing all others.
 
@@ -101,33 +59,23 @@ def rates_by_depth(
     Args:
         model: A network of the course, or a torchvision ResNet.
         lr: Learning rate of the classifier.
-        factor: Between 0 and 1.
+        factor: Above 0 and at most 1.
 
     Returns:
-        One group a stage, the first layer's first; without frozen parameters.
-
-    Raises:
-        ValueError: If `factor` is not above 0 and at most 1, or the network has other
-            parts than a ResNet.
+        One group a stage, the first layer's first.
 
     Source: Howard and Ruder 2018 (arXiv 1801.06146), section 3.2.
     Taught in: lesson 06, "Smaller steps for early layers".
     """
-    if not 0 < factor <= 1:
-        raise ValueError(f"factor is {factor}; give a number above 0 and at most 1.")
-    stages: dict[str, list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        part = name.split(".")[0]
-        if part not in STAGES:
-            raise ValueError(
-                f"{type(model).__name__} has the parameter {name!r}, which is in none "
-                f"of the parts {', '.join(STAGES)}; give a ResNet."
-            )
-        stage = "conv1" if part == "bn1" else part  # the stem is one stage
-        stages.setdefault(stage, []).append(parameter)
-    groups = []
-    for distance, parameters in enumerate(reversed(stages.values())):
-        trained = [parameter for parameter in parameters if parameter.requires_grad]
-        if trained:
-            groups.append({"params": trained, "lr": lr * factor**distance})
-    return groups[::-1]
+    stages: list[list[nn.Parameter]] = []
+    for name, part in model.named_children():
+        parameters = list(part.parameters())
+        if name == "bn1":  # the stem is one stage
+            stages[-1] += parameters
+        elif parameters:
+            stages.append(parameters)
+    top = len(stages) - 1
+    return [
+        {"params": parameters, "lr": lr * factor ** (top - stage)}
+        for stage, parameters in enumerate(stages)
+    ]
