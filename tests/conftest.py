@@ -19,14 +19,9 @@ DATA = os.environ.get("COURSE_DATA", "built-in")  # before it is cleared below
 
 
 @pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory, request):
-    """One cache folder for all workers: drawing the sketches takes a while."""
-    folder = tmp_path_factory.getbasetemp()
-    if hasattr(request.config, "workerinput"):  # each worker's folder lies in one
-        folder = folder.parent
-    cache = folder / "cache"
-    cache.mkdir(exist_ok=True)
-    return cache
+def shared_cache():
+    """One cache folder for the whole test run: drawing the sketches takes a while."""
+    return Path(os.environ["COURSE_CACHE"])
 
 
 @pytest.fixture(autouse=True)
