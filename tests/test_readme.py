@@ -2,7 +2,6 @@
 
 import json
 
-import update_readme
 from update_readme import README, TABLES, degradation, filled
 
 
@@ -10,13 +9,6 @@ def test_every_table_is_that_of_the_recorded_runs():
     text = README.read_text("utf-8")
     assert text == filled(text), "run: python tools/update_readme.py"
     assert {f"<!-- measured: {name} -->" in text for name in TABLES} == {True}
-
-
-def test_a_table_is_filled_and_the_text_around_it_stays(monkeypatch, tmp_path):
-    monkeypatch.setitem(update_readme.TABLES, "weights", lambda folder: "| new |")
-    before = "a\n<!-- measured: weights -->\n| old |\n<!-- end -->\nb\n"
-    after = "a\n<!-- measured: weights -->\n| new |\n<!-- end -->\nb\n"
-    assert filled(before, tmp_path) == after
 
 
 def test_runs_of_one_kind_share_a_row(tmp_path):

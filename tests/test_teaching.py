@@ -11,8 +11,6 @@ PLAN = ROOT / "docs" / "teaching.md"
 GLOSSARY = ROOT / "site" / "glossary.md"
 SESSIONS = range(1, 9)
 ROW = re.compile(r"^\| (\d+) \| (\d+) \| (.*?) \|(?: (.*?))? \|$", re.MULTILINE)
-STARS = re.compile(r"(?<!★)★+ ")
-SECTIONS = re.compile(r"[Ss]ections? (\d+(?:(?:, | and )\d+)*)")
 
 
 @cache
@@ -99,47 +97,17 @@ def test_the_workshop_takes_as_long_as_it_says():
 
 
 @pytest.mark.parametrize("number", SESSIONS)
-def test_whatever_a_session_names_is_in_the_lesson(number):
-    known = {*headings_of(number), *exercises_of(number)}
-    unknown = [name for name in named_in(session_of(number)) if name not in known]
-    assert not unknown
-
-
-@pytest.mark.parametrize("number", SESSIONS)
-def test_every_exercise_named_in_a_sentence_exists(number):
-    session, exercises = session_of(number), tuple(exercises_of(number))
-    for stars in STARS.finditer(session):
-        rest = " ".join(session[stars.start() :].split())
-        assert rest.startswith(exercises), rest[:60]
-
-
-@pytest.mark.parametrize("number", SESSIONS)
-def test_every_numbered_section_and_exercise_has_a_place(number):
-    session = session_of(number)
-    in_class = re.findall(r"(★+ .+?) \|", session)
-    sections = [title for title in headings_of(number) if title[0].isdigit()]
-    placed = {*named_in(session), *in_class}
+def test_a_session_names_each_section_and_exercise_and_no_other(number):
+    session, headings = session_of(number), headings_of(number)
+    named = {*named_in(session), *re.findall(r"(★+ .+?) \|", session)}
+    sections = {title for title in headings if title[0].isdigit()}
     assert sections
-    assert not {*sections, *exercises_of(number)} - placed
-
-
-@pytest.mark.parametrize("number", SESSIONS)
-def test_every_section_number_exists(number):
-    titles = headings_of(number)
-    for numbers in SECTIONS.findall(session_of(number)):
-        for section in re.findall(r"\d+", numbers):
-            assert any(title.startswith(f"{section} · ") for title in titles), section
-
-
-def test_nothing_is_left_to_fill_in():
-    prose_of(8)
-    assert "LESSON08_" not in PLAN.read_text("utf-8")
+    assert {*sections, *exercises_of(number)} <= named
+    assert set(named_in(session)) <= {*headings, *exercises_of(number)}
 
 
 def test_every_link_of_the_plan_leads_to_a_file():
-    targets = links_of(PLAN)
-    assert {"room.md", "grading.md"} <= set(targets)
-    missing = [target for target in targets if not (PLAN.parent / target).is_file()]
+    missing = [t for t in links_of(PLAN) if not (PLAN.parent / t).is_file()]
     assert not missing
 
 
