@@ -18,7 +18,7 @@ from course_utils.pretrained import (
 )
 from course_utils.session import start
 from course_utils.training import evaluate
-from course_utils.training.checkpoint import (
+from course_utils.training.state import (
     CheckpointError,
     load_checkpoint,
     save_checkpoint,
