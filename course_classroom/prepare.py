@@ -25,32 +25,25 @@ def prepare(names: Sequence[str], folder: str | None) -> int:
         OSError: If COURSE_DATA names a folder that does not exist, or `folder` is a
             file.
     """
-    lessons_look_in = None if folder else find_data_dir()
-    target = Path(folder).expanduser() if folder else lessons_look_in
-    target = (target or project_root() / "data").resolve()
+    usual = None if folder else find_data_dir()  # None: lessons use built-in images
+    target = Path(folder).expanduser() if folder else usual or project_root() / "data"
+    target = target.resolve()
     if target.exists() and not target.is_dir():
         raise NotADirectoryError(f"{target} is a file; name a folder for the data.")
     forget_failures()
     if len(names) > 1:
         total = sum(CATALOGUE[name].size_mib for name in names)
         print(f"Into {target}: {sizes(names)}; {total} MiB in all, less what is there")
-    use = (
-        "lessons find it there"
-        if lessons_look_in
-        else f"use it with COURSE_DATA={target}"
-    )
-    failed = []
+    use = "lessons find it there" if usual else f"use it with COURSE_DATA={target}"
+    failed = False
     for name in names:
         try:
             filled = _make_whole(name, target)
         except (DownloadError, OSError, ImportError) as error:
             print(error, file=sys.stderr)
-            failed.append(name)
+            failed = True
         else:
             print(f"{name} is ready in {filled}; {use}", flush=True)
-    if failed and len(names) > 1:
-        rest = f"not ready: {', '.join(failed)} (see above)"
-        print(f"{rest}; the same command tries again.", file=sys.stderr)
     return 1 if failed else 0
 
 

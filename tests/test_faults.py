@@ -175,8 +175,3 @@ def test_a_letter_makes_its_training():
         assert type(run) is faults.CULPRITS[fault]
         assert faults.is_head(letter) == (type(run) in HEADS)
         assert isinstance(run.model, nn.Module)
-
-
-def test_a_letter_that_is_none_is_refused():
-    with pytest.raises(ValueError, match=r"no run 'Z'; the runs are A, B"):
-        faults.behind("Z")
