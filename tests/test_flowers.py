@@ -130,28 +130,15 @@ def test_a_missing_class_is_named(data_dir, refused):
     assert re.search(r"has no folder roses; .*copy it", refused(data_dir))
 
 
-def test_a_misspelt_class_is_shown(data_dir, refused):
-    folder = data_dir / "flower_photos"
-    (folder / "roses").rename(folder / "rose")
-    assert re.search(r"no folder roses \(but has rose\)", refused(data_dir))
-
-
-def test_an_empty_class_is_named(data_dir, refused):
-    for path in (data_dir / "flower_photos" / "tulips").iterdir():
-        path.unlink()
-    assert re.search("tulips holds no", refused(data_dir))
-
-
 def test_too_few_photos_of_a_class(data_dir, refused):
     for path in list((data_dir / "flower_photos" / "daisy").iterdir())[:3]:
         path.unlink()
     assert re.search("Class 0 has 9 images", refused(data_dir))
 
 
-@pytest.mark.parametrize("content", [b"", b"<html></html>", jpeg("red")[:-200]])
-def test_a_damaged_photo_is_named(data_dir, content, refused):
-    (data_dir / "flower_photos" / "roses" / "5.jpg").write_bytes(content)
-    assert re.search(r"roses/5\.jpg is ", refused(data_dir))
+def test_a_damaged_photo_is_named(data_dir, refused):
+    (data_dir / "flower_photos" / "roses" / "5.jpg").write_bytes(jpeg("red")[:-200])
+    assert re.search(r"roses/5\.jpg is .*damaged", refused(data_dir))
 
 
 # Downloaded
