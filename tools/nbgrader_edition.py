@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 CONFIG = Path(__file__).with_name("nbgrader_config.py")
 STARS = re.compile(r"(?m)^(?:### |\*\*)(★+)")  # as an exercise's title begins
-IMPORT = re.compile(r"(?m)^from course_utils\.checks import .*$")
+IMPORT = re.compile(r"(?m)^from course_classroom\.checks import .*$")
 KEPT = (ast.ClassDef, ast.FunctionDef, ast.Import, ast.ImportFrom)
 
 INTRODUCTION = """{title}: exercises
