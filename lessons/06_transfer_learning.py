@@ -34,12 +34,12 @@ import copy
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from torch.utils.data import DataLoader
 
 from course_classroom.checks import lesson_06 as check
 from course_utils import metrics, plotting
 from course_utils.data.flowers import load_flowers
+from course_utils.results import show_table
 from course_utils.session import start
 
 plotting.course_style()
@@ -575,9 +575,8 @@ print(
 
 
 # %%
-from torch.optim.lr_scheduler import OneCycleLR
-
 from course_utils.pretrained.transfer import replace_head
+from course_utils.training import sgd_one_cycle
 
 
 def new_network(trained=True):
@@ -590,17 +589,15 @@ def new_network(trained=True):
 
 def fit(model, loaders, lr, groups=None, save_path=None):
     """Return the history of one training; the model keeps its best epoch."""
-    options = {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}
-    optimizer = torch.optim.SGD(groups or model.parameters(), lr, **options)
-    rates = [group["lr"] for group in optimizer.param_groups]
     steps = num_epochs * len(loaders.train)
+    optimizer, scheduler = sgd_one_cycle(groups or model, lr, steps)
     return train(
         model,
         loaders.train,
         loaders.val,
         num_epochs=num_epochs,
         optimizer=optimizer,
-        scheduler=OneCycleLR(optimizer, rates, total_steps=steps),
+        scheduler=scheduler,
         save_path=save_path,
         progress=False,
     )
@@ -676,44 +673,35 @@ test_logits = {
 }
 test_labels = test_logits["scratch"][1]
 answers = {way: logits.argmax(1) for way, (logits, _) in test_logits.items()}
-table = "| way | parameters trained | seconds | validation | test | 95 % interval |\n"
-table += "|---" * 6 + "|\n"
+rows = []
 for way in order:
     trained = head if way == "frozen" else networks[way]
     numbers = sum(p.numel() for p in trained.parameters())
     seconds = sum(histories[way].seconds) + (features_s if way == "frozen" else 0)
     right = (answers[way] == test_labels).sum().item()
     low, high = metrics.wilson_interval(right, len(test_labels))
-    table += f"| {way} | {numbers} | {seconds:.1f} "
-    table += f"| {max(histories[way].val_accuracy):.1%} "
-    table += f"| {right / len(test_labels):.1%} | {low:.1%} to {high:.1%} |\n"
-display(Markdown(table))
+    scores = max(histories[way].val_accuracy), right / len(test_labels)
+    scores = [f"{score:.1%}" for score in scores]
+    rows.append((way, numbers, f"{seconds:.1f}", *scores, f"{low:.1%} to {high:.1%}"))
+heads = ("way", "parameters trained", "seconds", "validation", "test", "95 % interval")
+show_table(heads, rows)
 
 # %% [markdown]
-# Is any way ahead of another? All were asked about the same images, so McNemar's test
-# of lesson 04 answers, pair by pair. Six pairs are six chances of a lucky p, so here
-# "more than luck" asks for a p six times smaller: below 0.05 / 6. (It knows the luck of
-# the test images, not that of the seed or of the images chosen to train.)
-
+# Is any way ahead of another? All were asked about the same images, so lesson 04's
+# paired comparison answers, pair by pair: where the interval contains 0, luck can
+# explain the lead. Six pairs are six chances of a lucky lead, so here each is held to a
+# stricter bar: its interval is wider, its p six times larger. (It knows the luck of the
+# test images, not that of the seed or of the images chosen to train.)
 
 # %%
 from itertools import combinations
 
-
-def duel(labels, first, second, pairs=1):
-    """Return first's lead in points, McNemar's p-value, and a verdict in words."""
-    labels = torch.as_tensor(labels)
-    p = metrics.mcnemar(labels, first, second).p_value
-    lead = 100 * ((first == labels).float().mean() - (second == labels).float().mean())
-    verdict = "more than luck" if p < 0.05 / pairs else "luck can explain it"
-    return lead.item(), p, verdict
-
-
-for a, b in combinations(order, 2):
-    lead, p, verdict = duel(test_labels, answers[a], answers[b], pairs=6)
-    print(f"{a:10} against {b:10}: {lead:+6.1f} points, p = {p:.2g}, {verdict}")
-gain, gain_p, _ = duel(test_labels, answers["fine-tuned"], answers["scratch"])
-print(f"Your first guess: fine-tuned minus scratch, {gain:+.1f} points.")
+pairs = list(combinations(order, 2))
+for a, b in pairs:
+    lead = metrics.compare(test_labels, answers[a], answers[b], comparisons=len(pairs))
+    print(f"{a:10} minus {b:10}: {lead}")
+gain = metrics.compare(test_labels, answers["fine-tuned"], answers["scratch"])
+print("Your first guess, fine-tuned minus scratch:", gain)
 if lr in rates["scratch"] and lr != best_rate["scratch"]:
     pair = (
         max(trials["scratch", k][1].val_accuracy) for k in (best_rate["scratch"], lr)
@@ -728,50 +716,40 @@ else:
 # One training each, with few images: treat it as a first look. The **recorded study**
 # takes 10, 30, 100 and all training images of a class, several seeds, each with its own
 # choice of images, and larger budgets. Only what has been measured so far is shown; the
-# column "seeds" counts the runs of each number.
+# figure's n counts the runs of each number.
 
 # %%
-from course_utils.results import load_results, markdown_table, mean_and_range
+from course_utils.results import load_results, pivot
 
-study = load_results("06_transfer-")
 WAYS = ("scratch", "frozen", "finetuned", "by-depth")
-COUNTS = (10, 30, 100, None)
-by_case = {}
-for run in study:
-    data = "photos" if run["data"].endswith("photos") else "sketches"
-    by_case.setdefault((data, run["backbone"], run["way"]), {}).setdefault(
-        run["per_class"], []
-    ).append(run)
-cases = {(data, origin): None for data, origin, _ in by_case}
-cases |= {("photos", "resnet34"): None, ("sketches", "sketches"): None}
-rows = []
-for data, origin in sorted(cases):
-    if not any((data, origin, way) in by_case for way in WAYS):
-        rows.append([data, origin, "all four", *["not measured"] * 4, "0"])
-        continue
-    for way in WAYS:
-        runs = by_case.get((data, origin, way), {})
-        cells = [runs.get(count, []) for count in COUNTS]
-        scores = [[run["test_accuracy"] for run in cell] for cell in cells]
-        texts = [mean_and_range(s, ".1%") if s else "not measured" for s in scores]
-        seeds = "/".join(str(len(cell)) for cell in cells)
-        rows.append([data, origin, way, *texts, seeds])
-heads = ["data", "start", "way", "10 a class", "30", "100", "all", "seeds"]
-print(f"{len(study)} recorded runs; mean test accuracy (least to most)")
-display(Markdown(markdown_table(heads, rows)))
+study = load_results("06_transfer-")
+by_case = {}  # for each start and way: the runs by training images a class
+for run in sorted(study, key=lambda run: run["train_size"]):
+    kind = "photos" if run["data"].endswith("photos") else "sketches"
+    run["start"] = f"{run['backbone']}, {kind}"
+    run["start, way"] = f"{run['start']}, {run['way']}"
+    run["a class"] = run["per_class"] or "all"
+    cells = by_case.setdefault((run["start"], run["way"]), {})
+    cells.setdefault(run["a class"], []).append(run)
+starts = sorted({run["start"] for run in study})
+for origin in ("resnet34, photos", "sketches, sketches"):
+    if origin not in starts:
+        print(f"a start from {origin}: not measured")
+print(f"{len(study)} recorded runs; mean test accuracy (least to most),")
+print("by the training images of a class")
+study.sort(key=lambda run: (run["start"], WAYS.index(run["way"]), run["train_size"]))
+show_table(*pivot(study, rows="start, way", columns="a class", value="test_accuracy"))
 
 # %%
 # Figure: test accuracy against training images a class (logarithmic); one line for each
 # way, the mean of the seeds, in a band from least to most; one panel for each start.
-starts = [case for case in sorted(cases) if any((*case, w) in by_case for w in WAYS)]
 if starts:
     fig, axes = plt.subplots(
         1, len(starts), figsize=(1.5 + 4.5 * len(starts), 3.2), squeeze=False
     )
-for axis, (kind, origin) in zip(axes[0] if starts else (), starts, strict=True):
+for axis, origin in zip(axes[0] if starts else (), starts, strict=True):
     for number, way in enumerate(WAYS):
-        runs = by_case.get((kind, origin, way), {})
-        points = sorted(runs.values(), key=lambda cell: cell[0]["train_size"])
+        points = by_case.get((origin, way), {}).values()
         x = [cell[0]["train_size"] / num_classes for cell in points]
         y = [[run["test_accuracy"] for run in cell] for cell in points]
         count = "/".join(str(len(cell)) for cell in points)
@@ -779,7 +757,7 @@ for axis, (kind, origin) in zip(axes[0] if starts else (), starts, strict=True):
         axis.semilogx(x, means, "o-", color=f"C{number}", label=f"{way} (n = {count})")
         ends = [min(cell) for cell in y], [max(cell) for cell in y]
         axis.fill_between(x, *ends, color=f"C{number}", alpha=0.2, lw=0)
-    axis.set(title=f"start: {origin}, {kind}", ylabel="test accuracy")
+    axis.set(title=f"start: {origin}", ylabel="test accuracy")
     axis.set_xticks(x, ["all" if n > 100 else f"{n:.0f}" for n in x])
     axis.minorticks_off()
     axis.set_xlabel("training images a class")
@@ -796,9 +774,9 @@ if not starts:
 # the lines at the left, and do they meet at the right end?
 
 # %%
-for kind, origin in starts:
-    for count in COUNTS:
-        here = {way: by_case.get((kind, origin, way), {}).get(count) for way in WAYS}
+for origin in starts:
+    for count in (10, 30, 100, "all"):
+        here = {way: by_case.get((origin, way), {}).get(count) for way in WAYS}
         if not all(here.values()):
             continue
         means = {
@@ -808,7 +786,7 @@ for kind, origin in starts:
         best = max(means, key=means.get)
         gap = 100 * (means["finetuned"] - means["scratch"])
         held = 100 * (means["frozen"] - means["scratch"])
-        print(f"{origin}, {kind}, {count or 'all'} a class: best is {best}; ", end="")
+        print(f"{origin}, {count} a class: best is {best}; ", end="")
         print(f"minus scratch: finetuned {gap:+.1f}, frozen {held:+.1f} points")
 for way in WAYS:
     runs = [run for run in study if run["way"] == way]
@@ -851,8 +829,8 @@ crop_answers = predict(network, widened)
 squash_answers = predict(network, widened, squash)
 for label, found in (("cropped", crop_answers), ("squashed", squash_answers)):
     print(f"{label:8}: {(found.numpy() == val_labels).mean():.1%}")
-lead, p, verdict = duel(val_labels, crop_answers, squash_answers)
-print(f"cropped minus squashed: {lead:+.1f} points, p = {p:.2g}, {verdict}")
+lead = metrics.compare(val_labels, crop_answers, squash_answers)
+print("cropped minus squashed:", lead)
 
 # %% [markdown]
 # Whichever is ahead here, the rule is another: let evaluation show shapes that training
@@ -880,15 +858,13 @@ changes = {
 pictures = [(c(photo) if c else photo).permute(1, 2, 0) for c in changes.values()]
 plotting.show_images([p.numpy() for p in pictures], list(changes), columns=3)
 plt.show()
-table = "| validation photos | crop and flip | and turned | gain | p | verdict |\n"
-table += "|---" * 6 + "|\n"
+rows = []
 for name, change in changes.items():
     with_turns, without = predict(turner, change), predict(network, change)
-    lead, p, verdict = duel(val_labels, with_turns, without)
+    lead = metrics.compare(val_labels, with_turns, without)
     scores = [(found.numpy() == val_labels).mean() for found in (without, with_turns)]
-    table += f"| {name} | {scores[0]:.1%} | {scores[1]:.1%} | {lead:+.1f} | {p:.2g} "
-    table += f"| {verdict} |\n"
-display(Markdown(table))
+    rows.append((name, *(f"{score:.1%}" for score in scores), lead))
+show_table(("validation photos", "crop and flip", "and turned", "gain"), rows)
 
 # %% [markdown]
 # An augmentation says: such images will come, and their label is the same. Ask two
@@ -942,8 +918,8 @@ for mode, model in after.items():
     now, most = evaluate(model, loaders.val).accuracy, max(drift(frozen, model))
     text = "train()" if mode else "eval()"
     print(f"{text:7} {most:14.3f}   {before:.1%} → {now:.1%}")
-lead, p, verdict = duel(val_labels, predict(after[True]), predict(frozen))
-print(f"Your second guess: {lead:+.1f} points, p = {p:.2g}, {verdict}.")
+lead = metrics.compare(val_labels, predict(after[True]), predict(frozen))
+print("Your second guess:", lead)
 
 # %% [markdown]
 # BatchNorm keeps a **running mean and variance** of what passes through. They are no
@@ -951,8 +927,8 @@ print(f"Your second guess: {lead:+.1f} points, p = {p:.2g}, {verdict}.")
 # them, and `train()` alone lets them drift towards the new data. That may help or hurt:
 # the new statistics fit the new images, but the head was trained on features made with
 # the old ones. (One epoch is a few batches, each worth a tenth: the drift has only
-# begun.) Where the verdict is "luck can explain it", the drift is certain all the same;
-# only its cost is not.
+# begun.) Where the interval contains 0, the drift is certain all the same; only its
+# cost is not.
 
 # %% [markdown]
 # The remedy: keep a frozen body in `eval()`, even while the head trains, or compute the
@@ -1119,9 +1095,7 @@ began_at, ended_at = new_network(), networks["fine-tuned"]
 parts = [n for n, _ in ended_at.named_children() if n.startswith("layer")]
 distance, put_back = {}, {}
 usual = predict(ended_at)
-table = (
-    "| stage | parameters | moved by | lost if put back | p |\n|---|---|---|---|---|\n"
-)
+rows = []
 for part in ["conv1", *parts]:
     old = list(began_at.get_submodule(part).parameters())
     new = list(ended_at.get_submodule(part).parameters())
@@ -1132,10 +1106,9 @@ for part in ["conv1", *parts]:
         kept = began_at.get_submodule(name).state_dict()
         undone.get_submodule(name).load_state_dict(kept)
     put_back[part] = predict(undone)
-    lost, p, _ = duel(val_labels, usual, put_back[part])
-    table += f"| {part} | {sum(a.numel() for a in old)} | {distance[part]:.0%} "
-    table += f"| {lost:+.1f} | {p:.2g} |\n"
-display(Markdown(table))
+    lost = metrics.compare(val_labels, usual, put_back[part])
+    rows.append((part, sum(a.numel() for a in old), f"{distance[part]:.0%}", lost))
+show_table(("stage", "parameters", "moved by", "lost if put back"), rows)
 furthest = max(distance, key=distance.get)
 print(f"Your third guess: {furthest} moved furthest, relative to its weights, ", end="")
 print(f"{max(distance.values()) / min(distance.values()):.1f} times the least.")
@@ -1148,8 +1121,9 @@ print(f"{max(distance.values()) / min(distance.values()):.1f} times the least.")
 looks, last = {}, parts[-1]
 ratio = distance[last] / distance["conv1"]
 looks["the last stage moved further"] = (ratio > 1.25) - (ratio < 0.8)
-lead, p, _ = duel(val_labels, put_back["conv1"], put_back[last])
-looks["putting it back costs more"] = int(np.sign(lead)) if p < 0.05 else 0
+costs = metrics.compare(val_labels, put_back["conv1"], put_back[last])
+beyond_luck = costs.p_value < 0.05
+looks["putting it back costs more"] = int(np.sign(costs.lead)) if beyond_luck else 0
 if "its own classes" in probes:
     more = adds["its own classes"] - adds["flowers, trained"]
     error = sum(s * (1 - s) for k in adds if "random" not in k for s in probes[k][-2:])
@@ -1214,11 +1188,9 @@ plt.show()
 steps = 3 * len(part.train)
 for rate in dashes:
     pair = recipe["pretrained", rate], recipe["scratch", rate]
-    lead, p, verdict = duel(val_labels, *pair)
-    ahead = "pretrained is" if lead > 0 else "scratch is" if lead < 0 else "neither is"
-    print(f"rate {rate:g}: {ahead} ahead by {abs(lead):.1f} points, ", end="")
-    print(f"p = {p:.2g}, {verdict}; in its {steps} steps ", end="")
-    print(f"a weight moves by about {steps * rate:.3f} at most")
+    lead = metrics.compare(val_labels, *pair)
+    print(f"rate {rate:g}, pretrained minus scratch: {lead};")
+    print(f"  in {steps} steps a weight moves by about {steps * rate:.3f} at most")
 print(f"new weights of the head begin within ±{ended_at.fc.in_features**-0.5:.3f}")
 print(f"a tutorial's 3 epochs of 3306 photos are {3 * -(-3306 // 16)} steps")
 
@@ -1238,13 +1210,12 @@ print(f"a tutorial's 3 epochs of 3306 photos are {3 * -(-3306 // 16)} steps")
 # 1 020. What does it change?
 
 # %%
+from course_utils.results import mean_and_range
+
 protocols = {"official": (1020, 1020, 6149), "swapped": (6149, 1020, 1020)}
-table = "| protocol | train | validation | test | training images a class |\n"
-table += "|---" * 5 + "|\n"
-for name, sizes in protocols.items():
-    table += f"| {name} | " + " | ".join(map(str, sizes))
-    table += f" | {sizes[0] / 102:.0f} |\n"
-display(Markdown(table))
+heads = ("protocol", "train", "validation", "test", "training images a class")
+rows = [(name, *n, f"{n[0] / 102:.0f}") for name, n in protocols.items()]
+show_table(heads, rows)
 few, many = (round(sizes[0] / 102) for sizes in protocols.values())
 everything = np.unique([splits.few_per_class(many, seed=seed) for seed in range(3)])
 all_features = features_at(image_size, everything)
@@ -1369,13 +1340,13 @@ for entry in published["06_transfer"]:
     what, data, size, where, machine, source = (entry[key] for key in keys)
     rows.append([f"{what} ({source})", data, size, scores, where, machine])
 heads = ["what", "data", "training", "accuracy", "judged on", "hardware"]
-display(Markdown(markdown_table(heads, rows)))
+show_table(heads, rows)
 print(f"yours: one seed, {image_size} pixels, start: {backbone.description}")
 best = max(order, key=lambda way: max(histories[way].val_accuracy))
 score = (answers[best] == test_labels).float().mean().item()
 session.report(
     f"{best}, chosen on validation, {score:.1%} on test; fine-tuned minus scratch "
-    f"{gain:+.1f} points (p = {gain_p:.2g})",
+    f"{100 * gain.lead:+.1f} points (p = {gain.p_value:.2g})",
     data=splits.describe(),
 )
 print(f"for lesson 07: {run_dir.name}/best.pt (fine-tuned)")
@@ -1422,41 +1393,25 @@ print(f"{right} of {len(judged_on[1])} test photos right: {low:.0%} to {high:.0%
 #
 # Three sentences often read. Each is judged on the validation images, with one seed and
 # the rate chosen for plain fine-tuning: what is refuted here is refuted as a law, not
-# as a habit. "X is better" needs a lead of more than luck; "X is not needed" falls only
-# if leaving it out *costs* more than luck. The interval says what may have been missed.
+# as a habit. "X is better" needs an interval wholly above 0; one wholly below refutes
+# it. "X is not needed" falls only if leaving it out *costs* something: an interval
+# wholly below 0. One that contains 0 decides nothing; its ends say what it may have
+# missed.
 #
 # ### "First train the head on the frozen body, then everything"
 #
 # The reason given: a random head sends large, meaningless gradients into the trained
 # body. Put the head of section 4 on the body first, then fine-tune as before.
 
-
 # %% tags=["long-run"]
-def judge(claim, claimed, rest, better=True):
-    """Print the gap, its interval, and the verdict on "better" or "no worse"."""
-    lead, p, _ = duel(val_labels, claimed, rest)
-    test = metrics.mcnemar(torch.as_tensor(val_labels), claimed, rest)
-    uneven, count = test.only_first + test.only_second, len(val_labels)
-    half = 196 * (uneven / count - (lead / 100) ** 2) ** 0.5 / count**0.5
-    print(f"{claim}: {lead:+.1f} points, p = {p:.2g}; ", end="")
-    print(f"between {lead - half:+.1f} and {lead + half:+.1f} (about 95 %)")
-    if p < 0.05:
-        verdict = "confirmed here" if lead > 0 else "refuted here"
-    elif better:
-        verdict = "not confirmed here: luck can explain the gap"
-    else:
-        verdict = "not refuted here, nor proved: "
-        verdict += f"the cost may be up to {half - lead:.1f} points"
-    print("→", verdict)
-
-
 head_first = copy.deepcopy(frozen)
 head_first.architecture = networks["fine-tuned"].architecture
 history = fit(head_first, batches(), lr)
 print("validation accuracy after each epoch")
 for label, run in (("head first", history), ("at once", histories["fine-tuned"])):
     print(f"{label:10}", " ".join(f"{v:.0%}" for v in run.val_accuracy))
-judge("head first, against all at once", predict(head_first), usual)
+lead = metrics.compare(val_labels, predict(head_first), usual)
+print("head first minus all at once:", lead)
 
 # %% [markdown]
 # Look at the first epochs, too: how long does the head start last? The cycle of the
@@ -1473,8 +1428,8 @@ print("last epoch   training accuracy   validation accuracy   validation loss")
 for label, run in (("without", plain_history), ("with", histories["fine-tuned"])):
     scores = f"{run.train_accuracy[-1]:17.1%} {run.val_accuracy[-1]:21.1%}"
     print(f"{label:12} {scores} {run.val_loss[-1]:17.2f}")
-claim = "without, against with augmentation"
-judge(claim, predict(plain), usual, better=False)
+lead = metrics.compare(val_labels, predict(plain), usual)
+print("without minus with augmentation:", lead)
 
 # %% [markdown]
 # Where training and validation accuracy part, the network has begun to know its photos
@@ -1486,20 +1441,21 @@ judge(claim, predict(plain), usual, better=False)
 # The reason given: a low rate keeps what the network knows. Section 4 has tried three.
 
 # %%
-table = "| highest rate | training, last epoch | validation, best epoch | moved by |\n"
-table += "|---|---|---|---|\n"
+rows = []
 for rate in rates["fine-tuned"]:
     model, run = trials["fine-tuned", rate]
     pairs = zip(new_network().parameters(), model.parameters(), strict=True)
     went = [((a - b).norm() / a.norm()).item() for a, b in pairs if a.ndim == 4]
-    table += f"| {rate:g} | {run.train_accuracy[-1]:.1%} | {max(run.val_accuracy):.1%} "
-    table += f"| {np.mean(went):.1%} |\n"
-display(Markdown(table))
+    shares = run.train_accuracy[-1], max(run.val_accuracy), np.mean(went)
+    rows.append((f"{rate:g}", *(f"{share:.1%}" for share in shares)))
+heads = ("highest rate", "training, last epoch", "validation, best epoch", "moved by")
+show_table(heads, rows)
 low, high = rates["fine-tuned"][0], rates["fine-tuned"][-1]
 for rate in dict.fromkeys((lr, high)):
     if rate > low:
         pair = (predict(trials["fine-tuned", each][0]) for each in (low, rate))
-        judge(f"rate {low:g}, against {rate:g}", *pair)
+        lead = metrics.compare(val_labels, *pair)
+        print(f"rate {low:g} minus rate {rate:g}: {lead}")
 
 # %% [markdown]
 # "Moved by" is the mean over the convolutions. A rate is too low when the training

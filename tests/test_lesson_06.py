@@ -90,61 +90,6 @@ def test_drift_is_measured_in_old_deviations():
     assert len(moved) == len(LESSON["norms_of"](before)) == 7
 
 
-def test_a_duel_counts_points_of_the_first():
-    labels = torch.zeros(100, dtype=torch.int64)
-    first, second = labels.clone(), labels.clone()
-    first[:2], second[:30] = 1, 1
-    lead, p, verdict = LESSON["duel"](labels, first, second)
-    assert lead == pytest.approx(28)
-    assert p < 0.001
-    assert verdict == "more than luck"
-    assert LESSON["duel"](labels, first, first) == (0, 1, "luck can explain it")
-
-
-def test_a_duel_among_many_pairs_asks_for_a_smaller_p():
-    labels = torch.zeros(100, dtype=torch.int64)
-    worse = labels.clone()
-    worse[:6] = 1  # p = 2 / 2**6 = 0.031
-    assert LESSON["duel"](labels, labels, worse)[2] == "more than luck"
-    assert LESSON["duel"](labels, labels, worse, pairs=6)[2] == "luck can explain it"
-
-
-LUCK = "not confirmed here: luck can explain the gap"
-NULL = "not refuted here, nor proved: the cost may be up to "
-
-
-@pytest.mark.parametrize(
-    ("wrong", "rest_wrong", "better", "said"),
-    [
-        (0, 30, True, "confirmed here"),
-        (30, 0, True, "refuted here"),
-        (0, 2, True, LUCK),
-        (2, 0, True, LUCK),
-        (0, 30, False, "confirmed here"),  # leaving it out was even better
-        (30, 0, False, "refuted here"),  # only a cost refutes "not needed"
-        (2, 0, False, f"{NULL}4.7 points"),
-        (0, 2, False, f"{NULL}0.7 points"),
-    ],
-)
-def test_a_verdict_follows_from_its_claim(wrong, rest_wrong, better, said, capsys):
-    labels = torch.zeros(100, dtype=torch.int64)
-    LESSON["judge"].__globals__["val_labels"] = labels.numpy()
-    claimed, rest = labels.clone(), labels.clone()
-    claimed[:wrong], rest[:rest_wrong] = 1, 1
-    LESSON["judge"]("a claim", claimed, rest, better=better)
-    assert capsys.readouterr().out.endswith(f"→ {said}\n")
-
-
-def test_a_judgement_comes_with_its_interval(capsys):
-    labels = torch.zeros(100, dtype=torch.int64)
-    LESSON["judge"].__globals__["val_labels"] = labels.numpy()
-    worse = labels.clone()
-    worse[:30] = 1  # 1.96 * sqrt(0.3 - 0.3**2) / sqrt(100) = 9.0 points
-    LESSON["judge"]("a claim", labels, worse)
-    assert "+30.0 points" in (output := capsys.readouterr().out)
-    assert "between +21.0 and +39.0" in output
-
-
 # typical wrong answers
 
 
