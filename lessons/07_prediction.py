@@ -284,11 +284,11 @@ level = 0.05 / (len(answers) - 1)  # many tests: each must be the stricter
 rows, faulty = [], {}
 for name, found in answers.items():
     guess = found.argmax(1)
-    test = metrics.mcnemar(test_labels, base, guess)
+    test = metrics.compare(test_labels, base, guess)
     luck = test.p_value >= level
     accuracy = metrics.accuracy(found, test_labels)
     sure = found.softmax(1).max(1).values.mean().item()
-    better = test.only_second > test.only_first
+    better = test.second_only > test.first_only
     verdict = "cannot tell" if luck else "better" if better else "worse"
     verdict = "–" if name == "right" else verdict
     rows.append([name, f"{accuracy:.1%}", f"{sure:.1%}", verdict])
@@ -304,7 +304,7 @@ worst = min(of_photo, key=faulty.get)
 lowest = answers[worst].argmax(1)
 tied = [worst]
 for name in of_photo:
-    test = metrics.mcnemar(test_labels, lowest, answers[name].argmax(1))
+    test = metrics.compare(test_labels, lowest, answers[name].argmax(1))
     tied += [name] if name != worst and test.p_value >= level else []
 print(
     "Worst of photo or mode (the reversed names are neither):", "; ".join(tied), end=""
@@ -796,8 +796,8 @@ for k in limits:
     flags = [refused["all without a flower"][one].long() for one in (k, score)]
     fooled[k] = total - flags[0].sum().item()
     low, high = metrics.wilson_interval(fooled[k], total)
-    test = metrics.mcnemar(torch.ones(total, dtype=torch.long), *flags)
-    against = "fooled more" if test.only_first < test.only_second else "fooled less"
+    test = metrics.compare(torch.ones(total, dtype=torch.long), *flags)
+    against = "fooled more" if test.first_only < test.second_only else "fooled less"
     against = "cannot tell" if test.p_value >= 0.05 else against
     text = f"{fooled[k]} of {total} ({low:.0%} to {high:.0%})"
     rows.append([k, *promise[k], text, "–" if k == score else against])

@@ -240,10 +240,10 @@ labels = {split: torch.from_numpy(getattr(few, split).labels) for split in said[
 def against_reference(name):
     """Return whether a run is better or worse on validation images, or neither."""
     base, ours = said[reference_of(name)]["val"], said[name]["val"]
-    test = metrics.mcnemar(labels["val"], base.argmax(1), ours.argmax(1))
+    test = metrics.compare(labels["val"], base.argmax(1), ours.argmax(1))
     if test.p_value >= 0.01:
         return "no difference seen"
-    return "better" if test.only_second > test.only_first else "worse"
+    return "better" if test.second_only > test.first_only else "worse"
 
 
 def scores_of(name):

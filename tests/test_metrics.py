@@ -18,7 +18,6 @@ from course_utils.metrics import (
     format_per_class,
     images_to_tell_apart,
     least_confident_hits,
-    mcnemar,
     most_confident_mistakes,
     most_confused,
     normalise_rows,
@@ -258,16 +257,6 @@ def test_images_to_tell_apart_refuses(p, q, power, sentence):
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (3, 12), (700, 600)])
-def test_mcnemar_equals_the_binomial_test(b, c):
-    first = torch.tensor([1] * b + [0] * c + [1] * 20 + [2] * 10)
-    second = torch.tensor([0] * b + [1] * c + [1] * 20 + [0] * 10)
-    labels = torch.ones_like(first)
-    expected = binomtest(b, b + c).pvalue if b + c else 1.0
-    assert mcnemar(labels, first, second) == (b, c, pytest.approx(expected))
-    assert mcnemar(labels, second, first)[:2] == (c, b)
-
-
-@pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (3, 12), (700, 600)])
 def test_compare_tests_by_the_binomial_distribution(b, c):
     first = torch.tensor([1] * b + [0] * c + [1] * 20 + [2] * 10)
     second = torch.tensor([0] * b + [1] * c + [1] * 20 + [0] * 10)
@@ -310,11 +299,11 @@ def test_the_interval_of_a_comparison_covers_what_it_says():
     assert 0.93 < covered < 0.98
 
 
-def test_mcnemar_refuses_predictions_for_other_images():
+def test_compare_refuses_predictions_for_other_images():
     with pytest.raises(
         ValueError, match=r"\[\(3,\), \(3,\), \(2,\)\]; expected \(N,\)"
     ):
-        mcnemar(torch.zeros(3), torch.zeros(3), torch.zeros(2))
+        compare(torch.zeros(3), torch.zeros(3), torch.zeros(2))
 
 
 def test_collected_logits_are_those_of_the_model_in_evaluation_mode():

@@ -32,17 +32,14 @@ from course_utils.metrics.confusion import (
 )
 from course_utils.metrics.intervals import (
     Comparison,
-    McNemar,
     compare,
     images_to_tell_apart,
-    mcnemar,
     wilson_interval,
 )
 
 __all__ = [
     "Comparison",
     "Confusion",
-    "McNemar",
     "PerClass",
     "PrecisionRecallF1",
     "Reliability",
@@ -55,7 +52,6 @@ __all__ = [
     "format_per_class",
     "images_to_tell_apart",
     "least_confident_hits",
-    "mcnemar",
     "most_confident_mistakes",
     "most_confused",
     "normalise_rows",

@@ -1,12 +1,11 @@
 """How sure a measured accuracy is, and a difference between two."""
 
-from math import ceil, comb
+from math import ceil
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from torch import Tensor
 
 
 def wilson_interval(
@@ -84,51 +83,6 @@ def images_to_tell_apart(
     no_gap = _quantile(confidence) * (2 * mean * (1 - mean)) ** 0.5
     gap = NormalDist().inv_cdf(power) * (p * (1 - p) + q * (1 - q)) ** 0.5
     return ceil(((no_gap + gap) / (p - q)) ** 2)
-
-
-class McNemar(NamedTuple):
-    """Images that only one of two models gets right, and the test's p-value."""
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def mcnemar(labels: Tensor, first: Tensor, second: Tensor) -> McNemar:
-    """Return whether two models differ, judged on the same images.
-
-    Images that both get right, or both wrong, say nothing about the difference. If the
-    models were equally good, each of the others would be a fair coin's toss.
-
-    Args:
-        labels: int64 (N,).
-        first: Predictions of one model, int64 (N,).
-        second: Predictions of the other, int64 (N,).
-
-    Returns:
-        The images only the first gets right, those only the second does, and the
-        chance that equally good models would disagree at least as unevenly (exact,
-        two-sided; 1.0 where they never do).
-
-    Raises:
-        ValueError: If the three do not have one shape (N,), or there is no image.
-
-    Source: McNemar 1947, "Note on the sampling error of the difference between
-        correlated proportions or percentages", Psychometrika 12, 153-157; here with
-        the binomial distribution in place of its approximation.
-    Taught in: lesson 04, "Two models on the same images".
-    """
-    shapes = [tuple(values.shape) for values in (labels, first, second)]
-    if len(set(shapes)) > 1 or labels.ndim != 1 or not len(labels):
-        raise ValueError(
-            f"labels and the two models' predictions have shapes {shapes}; expected "
-            "(N,) three times, for the same images, at least one."
-        )
-    only_first = int(((first == labels) & (second != labels)).sum())
-    only_second = int(((first != labels) & (second == labels)).sum())
-    tosses, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(comb(tosses, heads) for heads in range(fewer + 1))  # of 2**tosses
-    return McNemar(only_first, only_second, min(1.0, 2 * tail / 2**tosses))
 
 
 class Comparison(NamedTuple):
