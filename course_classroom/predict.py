@@ -38,7 +38,7 @@ def predict_all(
     Raises:
         OSError: If the CSV cannot be written, or would replace a file of another kind.
     """
-    if csv_path and Path(csv_path).exists() and Path(csv_path).suffix != ".csv":
+    if csv_path and Path(csv_path).exists() and not csv_path.lower().endswith(".csv"):
         raise FileExistsError(f"{csv_path} exists and is no .csv; name another file.")
     own = runs_dir() / FLOWERS_RUN
     try:
