@@ -85,9 +85,8 @@ def choose_profile(device: torch.device) -> str:
     Raises:
         ValueError: If COURSE_PROFILE is neither of the two.
     """
-    profile = os.environ.get("COURSE_PROFILE", "").strip()
-    if not profile:
-        return "full" if device.type == "cuda" else "quick"
+    usual = "full" if device.type == "cuda" else "quick"
+    profile = os.environ.get("COURSE_PROFILE", "").strip() or usual
     if profile not in PROFILES:
         raise ValueError(
             f"COURSE_PROFILE is {profile!r}; set it to 'quick' or 'full', or unset it."

@@ -85,6 +85,12 @@ def test_names_size_and_host_and_leaves_only_the_file(mirror, target, capsys, ch
     assert f"Downloading Photos (1 MiB) from {good.host}\n" in capsys.readouterr().out
 
 
+def test_a_mirror_that_is_silent_is_left_for_the_next(mirror, target, monkeypatch):
+    monkeypatch.setattr(module, "FIND_S", 3)
+    fetch(target, mirror(silent), mirror(status(404)), mirror(sends(BODY)))
+    assert target.read_bytes() == BODY
+
+
 def test_resumes_where_the_connection_broke_off(mirror, target):
     shaky = mirror(sends(BODY, stop_after=HALF), sends(BODY))
     fetch(target, shaky)
@@ -114,13 +120,12 @@ def endless(handler, server):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_mirror_is_left_for_the_next(
+def test_what_a_bad_mirror_leaves_is_what_the_next_continues(
     mirror, target, part, monkeypatch, answer, reason, kept
 ):
-    monkeypatch.setattr(module, "FIND_S", 0.6)
-    monkeypatch.setattr(module, "WINDOW_S", 0.5)
+    monkeypatch.setattr(module, "FIND_S" if answer is silent else "WINDOW_S", 1)
     part.write_bytes(BODY[:1000])
-    bad = mirror(answer)
+    bad, good = mirror(answer), mirror(sends(BODY))
     with pytest.raises(DownloadError, match=f"{bad.host} .*{reason}.*COURSE_DATA=DIR"):
         fetch(target, bad)
     assert not target.exists()
@@ -128,9 +133,7 @@ def test_bad_mirror_is_left_for_the_next(
     assert size == kept or kept is None
 
     forget_failures()
-    part.write_bytes(BODY[:1000])
-    good = mirror(sends(BODY))
-    fetch(target, bad, good)
+    fetch(target, good)
     assert target.read_bytes() == BODY
     assert good.ranges == [f"bytes={kept}-"] or kept is None
 
