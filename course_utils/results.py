@@ -89,8 +89,8 @@ def results_table(
     measured: Sequence[Result],
     expected: Sequence[Mapping[str, str]] = (),
     mine: Sequence[Result] = (),
-) -> str:
-    """Return a Markdown table of runs: one row a profile, data set and machine.
+) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Return headings and rows of a table of runs: one a profile, data and machine.
 
     Args:
         measured: Runs as `save_result` wrote them; seeds of one kind share a row.
@@ -115,7 +115,7 @@ def results_table(
         name = f"{run['profile']}, your run"
         rows.append((name, run["data"], run["hardware"], *_summary([run])))
     heads = ("profile", "data", "hardware", "seeds", "minutes", "test accuracy")
-    return markdown_table(heads, rows)
+    return heads, rows
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -40,6 +40,7 @@ from course_classroom.checks import lesson_03 as check
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import cifar_resnet, resnet18
 from course_utils.plotting import course_style, plot_history, plot_seeds, show_images
+from course_utils.results import show_table
 from course_utils.session import start
 
 course_style()
@@ -130,10 +131,12 @@ def channel_deviations(images: np.ndarray) -> dict[str, np.ndarray]:
 
 
 deviations = channel_deviations(splits.train.images)
-table = "| standard deviation | red | green | blue |\n|---|---|---|---|\n"
-for name, values in {**deviations, "`splits.std` of course_utils": splits.std}.items():
-    table += f"| {name} | " + " | ".join(f"{v:.4f}" for v in values) + " |\n"
-display(Markdown(f"Training images, {splits.source}:\n\n{table}"))
+deviations["`splits.std` of course_utils"] = splits.std
+print(f"Training images, {splits.source}:")
+show_table(
+    ("standard deviation", "red", "green", "blue"),
+    [[name, *(f"{v:.4f}" for v in std)] for name, std in deviations.items()],
+)
 
 # %% [markdown]
 # The first two rows differ because an image's own deviation is measured from *its
@@ -463,8 +466,7 @@ import contextlib
 
 images, labels = next(iter(loaders.val))
 images, labels = images.to(session.device), labels.to(session.device)
-table = "| mode | `no_grad` | graph recorded | running mean moved |\n"
-table += "|---|---|---|---|\n"
+rows = []
 for training in (True, False):
     for recording in (True, False):
         model.train(training)
@@ -472,11 +474,10 @@ for training in (True, False):
         with contextlib.nullcontext() if recording else torch.no_grad():
             logits = model(images)
         moved = not torch.equal(before, model.bn1.running_mean)
-        mode = "train()" if training else "eval()"
-        table += f"| `{mode}` | {'no' if recording else 'yes'} "
-        table += f"| {'yes' if logits.requires_grad else 'no'} "
-        table += f"| {'yes' if moved else 'no'} |\n"
-display(Markdown(table))
+        mode = "`train()`" if training else "`eval()`"
+        answers = (not recording, logits.requires_grad, moved)
+        rows.append([mode, *("yes" if answer else "no" for answer in answers)])
+show_table(("mode", "`no_grad`", "graph recorded", "running mean moved"), rows)
 
 # %% [markdown]
 # Each column follows one switch alone. `train()` inside `no_grad` is the dangerous
@@ -968,8 +969,8 @@ def take_turns(ways, pairs, steps):
     return speeds, np.array(losses)
 
 
-table = "| option | images/s without | with | ratio (range) | verdict "
-table += "| first losses differ by | last by |\n" + "|---" * 7 + "|\n"
+heads = ("option", "images/s without", "with", "ratio (range)", "verdict")
+rows = []
 usual = {"amp": False, "channels_last": True}
 steps = session.pick(quick=2, full=20)
 for option in usual:
@@ -981,10 +982,12 @@ for option in usual:
     )
     without, with_ = np.median(speeds, axis=1)
     gaps = np.abs(losses[1] - losses[0]) / losses[0]
-    table += f"| `{option}` | {without:.0f} | {with_:.0f} | {np.median(ratios):.2f} "
-    table += f"({ratios.min():.2f} to {ratios.max():.2f}) | {verdict} "
-    table += f"| {gaps[0]:.1e} | {gaps[-1]:.1e} |\n"
-display(Markdown(table))
+    ratio = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+    differ = f"{gaps[0]:.1e}", f"{gaps[-1]:.1e}"
+    rows.append(
+        [f"`{option}`", f"{without:.0f}", f"{with_:.0f}", ratio, verdict, *differ]
+    )
+show_table([*heads, "first losses differ by", "last by"], rows)
 
 # %% [markdown]
 # The verdict is "faster" or "slower" where all pairs agree. A ratio is true of *this*
@@ -1364,6 +1367,7 @@ print(
 from course_utils.results import (
     hardware_name,
     load_results,
+    mean_and_range,
     results_table,
     save_result,
 )
@@ -1427,7 +1431,7 @@ expected = [
     {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
 ]
 mine = load_results("result", run_dir)
-display(Markdown(results_table(load_results("03_cifar10_training"), expected, mine)))
+show_table(*results_table(load_results("03_cifar10_training"), expected, mine))
 
 # %% [markdown]
 # **What this does not show.** One network on one data set says nothing about *other*
@@ -1468,21 +1472,18 @@ print(
 
 # %%
 cards = {run["shipped_as"]: run for run in load_results("pretrained")}
-table = "| name | network | trained on | epochs, seed | minutes, hardware "
-table += "| test accuracy in `results/` | here |\n" + "|---" * 7 + "|\n"
+heads = ["name", "network", "trained on", "epochs, seed", "minutes, hardware"]
+rows = []
 for name, (family, data) in on_cifar.items():
-    table += f"| `{name}` | {family} | {data} "
-    if name in cards:
-        card = cards[name]
-        table += f"| {card['epochs']}, {card['seed']} | {card['minutes']:.0f}, "
-        table += f"{card['hardware']} | {card['test_accuracy']:.2%} "
-    else:
-        table += "| | | not measured "
-    table += f"| {shipped[name]:.2%} |\n" if name in shipped else "| other data |\n"
-display(Markdown(table))
-gaps = [abs(shipped[n] - cards[n]["test_accuracy"]) for n in shipped if n in cards]
-if gaps:
-    print(f"largest gap between the last two columns: {100 * max(gaps):.2f} points")
+    card = cards[name]
+    recipe_ = f"{card['epochs']}, {card['seed']}"
+    effort = f"{card['minutes']:.0f}, {card['hardware']}"
+    here = f"{shipped[name]:.2%}" if name in shipped else "other data"
+    claim = f"{card['test_accuracy']:.2%}"
+    rows.append([f"`{name}`", family, data, recipe_, effort, claim, here])
+show_table([*heads, "test accuracy in `results/`", "here"], rows)
+gaps = [abs(shipped[name] - cards[name]["test_accuracy"]) for name in shipped]
+print(f"largest gap between the last two columns: {100 * max(gaps):.2f} points")
 
 # %% [markdown]
 # A claim that can be checked in a minute is worth more than one that cannot. The
@@ -1517,20 +1518,20 @@ def last_losses(runs: list[dict]) -> np.ndarray:
     return np.array([run["history"]["train_loss"][-1] for run in runs])
 
 
-table = "| data | network | layers | seeds | last training loss (range) "
-table += "| validation accuracy | minutes a run, hardware |\n" + "|---" * 7 + "|\n"
+heads = ["data", "network", "layers", "seeds", "last training loss (range)"]
+rows = []
 for data, families in groups.items():
     for family, depths in sorted(families.items()):
         for depth, runs in sorted(depths.items()):
             losses = last_losses(runs)
             accuracy_ = np.mean([run["val_accuracy"] for run in runs])
             minutes = np.mean([run["minutes"] for run in runs])
-            table += f"| {data} | {family} | {depth} | {len(runs)} "
-            table += (
-                f"| {losses.mean():.3f} ({losses.min():.3f} to {losses.max():.3f}) "
+            effort = f"{minutes:.1f}, {runs[0]['hardware']}"
+            loss = mean_and_range(losses, ".3f")
+            rows.append(
+                [data, family, depth, len(runs), loss, f"{accuracy_:.1%}", effort]
             )
-            table += f"| {accuracy_:.1%} | {minutes:.1f}, {runs[0]['hardware']} |\n"
-display(Markdown(table if groups else "Degradation: *not measured*."))
+show_table([*heads, "validation accuracy", "minutes a run, hardware"], rows)
 
 
 # %%

@@ -57,7 +57,7 @@ def test_what_is_saved_is_read_back_with_machine_and_version(tmp_path):
 
 
 def test_the_table_gathers_seeds_and_admits_what_is_missing():
-    table = results_table(
+    _, rows = results_table(
         [run(0.6, 0, minutes=1), run(0.7, 1, minutes=2), run(0.9, data="sketches")],
         expected=[
             {"profile": "quick", "data": "photos", "hardware": "any"},
@@ -65,8 +65,7 @@ def test_the_table_gathers_seeds_and_admits_what_is_missing():
         ],
         mine=[run(0.5)],
     )
-    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
-    assert rows == [
+    assert list(map(list, rows)) == [
         ["quick", "photos", "2-core CPU", "2", "1.5", "65.0% (60.0% to 70.0%)"],
         ["quick", "sketches", "2-core CPU", "1", "1.0", "90.0%"],
         ["full", "photos", "one GPU", "0", "not measured", "not measured"],

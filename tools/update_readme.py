@@ -30,7 +30,9 @@ EXPECTED = [
 
 def lesson_03(folder: Path) -> str:
     """Return the table of lesson 03's runs."""
-    return results_table(load_results("03_cifar10_training", folder), EXPECTED)
+    return markdown_table(
+        *results_table(load_results("03_cifar10_training", folder), EXPECTED)
+    )
 
 
 def weights(folder: Path) -> str:
