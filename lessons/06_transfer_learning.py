@@ -402,7 +402,6 @@ print(f"{len(report.unexpected_keys)} unexpected, no error")
 # `DataParallel`. Nothing is loaded, and training would go on from random weights.
 # (Fewer are missing than unexpected: BatchNorm's counts of batches may be missing.) So
 # read the report: missing should be `fc.weight` and `fc.bias`, unexpected nothing.
-# `course_utils.pretrained.transfer.load_without_head` raises otherwise.
 #
 # Are the two networks the same body?
 
