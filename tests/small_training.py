@@ -13,9 +13,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 from course_utils.data.arrays import ImageSplits, LabelledImages, Loaders
 from course_utils.models import CifarResNet, cifar_resnet
 from course_utils.session import seed_everything
-from course_utils.training import train
+from course_utils.training import History, train
 from course_utils.training.checkpoint import load_checkpoint
-from course_utils.training.history import History
 
 Setting = dict[str, Any]
 NUM_EPOCHS = 5

@@ -9,29 +9,26 @@ from pathlib import Path
 import pytest
 import small_training as small
 import torch
+from small_distributed import fit, without_batchnorm
 from small_training import same_state
 from torch import nn
 from torch.optim import SGD
 from torch.utils.data.distributed import DistributedSampler
 
-from course_utils.training import distributed
-from course_utils.training.checkpoint import (
-    CheckpointError,
-    load_checkpoint,
-    load_model,
-)
+from course_utils.training import CheckpointError, distributed, load_checkpoint
+from course_utils.training.checkpoint import load_model
 from course_utils.training.distributed import EveryExampleOnce, loader_of_this_rank
 
 PROGRAM = Path(__file__).with_name("small_distributed.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def start(folder, *launcher):
+def start(folder):
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment |= {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     done = subprocess.run(
-        [sys.executable, *launcher, PROGRAM, folder],
+        [sys.executable, *TORCHRUN, PROGRAM, folder],
         env=environment,
         capture_output=True,
         text=True,
@@ -43,19 +40,19 @@ def start(folder, *launcher):
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
-    return start(tmp_path_factory.mktemp("one") / "run")
+    torch.manual_seed(0)
+    return fit(without_batchnorm(), 3, tmp_path_factory.mktemp("one"))
 
 
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two") / "run"
-    return *start(folder, *TORCHRUN), folder
+    return *start(folder), folder
 
 
 def test_two_processes_on_the_same_global_batch_are_one(one_process, two_processes):
-    (alone,), _ = one_process
     for rank in two_processes[0]:
-        ours, theirs = rank["without BatchNorm"], alone["without BatchNorm"]
+        ours, theirs = rank["without BatchNorm"], one_process
         for name, values in theirs["history"].items():
             assert ours["history"][name] == pytest.approx(values, rel=1e-5), name
         for name, weight in theirs["weights"].items():
@@ -64,7 +61,7 @@ def test_two_processes_on_the_same_global_batch_are_one(one_process, two_process
     torch.manual_seed(0)  # the weights that training began with
     begun = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2)).state_dict()
     assert not torch.allclose(
-        alone["without BatchNorm"]["weights"]["0.weight"], begun["0.weight"], atol=1e-3
+        one_process["weights"]["0.weight"], begun["0.weight"], atol=1e-3
     )
 
 
@@ -94,7 +91,7 @@ def test_one_process_speaks_and_saves(two_processes):
 def test_a_run_of_two_processes_is_not_continued_by_one(two_processes, tmp_path):
     *_, folder = two_processes
     (tmp_path / "last.pt").write_bytes((folder / "straight/last.pt").read_bytes())
-    with pytest.raises(CheckpointError, match="trained by 2 processes, this is a run"):
+    with pytest.raises(CheckpointError, match="processes 2 there, 1 here"):
         small.run(tmp_path, scheduler=None, resume=True)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from course_classroom import faults
 from course_classroom.checks import lesson_08 as check
 from course_utils.models import cifar_resnet
-from course_utils.training.history import History
+from course_utils.training import History
 
 NAME = "08_debugging"
 LESSON = definitions(NAME)

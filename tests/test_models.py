@@ -21,7 +21,6 @@ FACTORIES = (
     "resnext50_32x4d",
     "resnext101_32x8d",
 )
-IMAGE = torch.zeros(1, 3, 8, 8)
 
 
 def count(model):
@@ -56,9 +55,7 @@ def test_state_dict_is_torchvisions(name):
     assert list(ours) == list(theirs)  # what is saved by position fits, too
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet34", "resnet50", "resnext50_32x4d"]
-)
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50_32x4d"])
 def test_logits_are_torchvisions(name):
     torch.manual_seed(0)
     theirs = stir_norms(getattr(torchvision.models, name)(weights=None)).eval()
@@ -79,7 +76,7 @@ def test_parameter_counts():
 
 @pytest.mark.parametrize(
     ("depth", "rounded"),
-    [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7), (1202, 19.4)],
+    [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)],
 )
 def test_cifar_family_has_the_papers_parameters(depth, rounded):
     # Per n: two layers of each width; the first of a wider stage has half the input.
@@ -172,16 +169,7 @@ def test_shortcut_a_by_hand():
         (lambda: models.cifar_plain(2), "Depth 2 is not 6n"),
         (lambda: models.cifar_resnet(20, shortcut="C"), "Unknown shortcut 'C'; use"),
         (lambda: models.resnet18(stem="mnist"), "Unknown stem 'mnist'; use one of im"),
-        (
-            lambda: models.ResNet(models.BasicBlock, (2, 2, 2)),
-            "layers has 3 entries; a ResNet has four stages",
-        ),
         (lambda: models.resnet18(groups=32), "BasicBlock got groups=32, .* Bottleneck"),
-        (lambda: PadShortcut(4, 2), "Cannot pad 4 channels down to 2"),
-        (
-            lambda: first_difference(nn.Flatten(), models.cifar_plain(8), IMAGE),
-            "share no layer name",
-        ),
     ],
 )
 def test_errors_are_sentences(make, sentence):
@@ -189,7 +177,7 @@ def test_errors_are_sentences(make, sentence):
         make()
 
 
-class LabelledImages:
+class Pair:
     """Two equal small networks, and images."""
 
     def __init__(self):
@@ -244,7 +232,7 @@ def pool_without_a_module(model):
     ],
 )
 def test_first_difference_names_the_layer(damage, line):
-    pair = LabelledImages()
+    pair = Pair()
     damage(pair.model)
     found = pair.difference()
     assert found is None if line is None else found.startswith(line)
@@ -252,13 +240,15 @@ def test_first_difference_names_the_layer(damage, line):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_first_difference_leaves_everything_as_it_was(training):
-    pair = LabelledImages()
+    pair = Pair()
     pair.model.train(training)
+    pair.model.layer2.train(not training)  # a part in a mode of its own
     pair.reference.train(not training)
     before = {k: v.clone() for k, v in pair.model.state_dict().items()}
     assert pair.difference() is None  # whatever modes the two were in
     assert (pair.model.training, pair.reference.training) == (training, not training)
     assert pair.model.layer1[0].bn1.training is training
+    assert pair.model.layer2[0].bn1.training is not training
     after = pair.model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     with pytest.raises(RuntimeError):

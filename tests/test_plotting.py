@@ -10,7 +10,7 @@ from course_utils.plotting import (
     plot_seeds,
     show_images,
 )
-from course_utils.training.history import History
+from course_utils.training import History
 
 
 def history(offset=0.0):

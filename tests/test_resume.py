@@ -1,5 +1,6 @@
 """Runs that are killed, interrupted or spoilt, and what goes on from them."""
 
+import copy
 import math
 import multiprocessing
 import os
@@ -13,13 +14,18 @@ import small_training as small
 import torch
 from small_training import same_state, saved, without_seconds
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.session import seed_everything
-from course_utils.training import train, train_one_epoch
-from course_utils.training.checkpoint import CheckpointError, load_checkpoint
+from course_utils.training import (
+    CheckpointError,
+    load_checkpoint,
+    train,
+    train_one_epoch,
+)
+from course_utils.training.state import save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -95,9 +101,13 @@ def test_interrupted_in_mid_epoch_it_returns_and_goes_on_exactly(
     assert same_state(saved(tmp_path), saved(folder))
 
 
-def test_after_an_interruption_everything_is_as_after_the_last_epoch(tmp_path):
-    options = small.setting(tmp_path)
-    stop = small.RaiseAt(2 * small.BATCHES + 2, KeyboardInterrupt())
+@pytest.mark.parametrize("resume", [False, True])
+def test_after_an_interruption_everything_is_as_after_the_last_epoch(tmp_path, resume):
+    if resume:
+        small.run(tmp_path, num_epochs=2)
+    options = small.setting(tmp_path) | {"resume": resume}
+    epochs = 0 if resume else 2
+    stop = small.RaiseAt(epochs * small.BATCHES + 2, KeyboardInterrupt())
     train(**options | {"criterion": stop})
     last = load_checkpoint(tmp_path / "last.pt")
     assert same_state(options["optimizer"].state_dict(), last["optimizer"])
@@ -197,10 +207,13 @@ def cycle_of(steps):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "other", "scheduler": cycle_of(15)}, r"other data \(name differ"),
-        ({"scheduler": cycle_of(15), "seed": 4}, r"order of seed 3, this run's is 4"),
-        ({"scheduler": cycle_of(20)}, "total_steps=15, this one for 20"),
-        ({"scheduler": None}, "schedule"),
+        (
+            {"name": "other", "scheduler": cycle_of(15)},
+            r"name 'noise' there, 'other'",
+        ),
+        ({"scheduler": cycle_of(15), "seed": 4}, "seed of the order 3 there, 4 here"),
+        ({"scheduler": cycle_of(20)}, r"schedule 'OneCycleLR\(15\)' there"),
+        ({"scheduler": None}, "schedule .* there, 'none' here"),
         ({"scheduler": lambda opt: CosineAnnealingLR(opt, 15)}, "schedule"),
         ({"scheduler": cycle_of(15), "depth": 14}, "depth 8 there, 14 here"),
     ],
@@ -213,11 +226,24 @@ def test_a_resume_that_does_not_fit_is_refused(straight, options, message):
     assert (folder / "last.pt").read_bytes() == before
 
 
-def test_best_pt_is_no_file_to_resume_from(tmp_path, straight):
+def test_another_optimizer_is_refused_before_anything_is_changed(straight):
     folder, *_ = straight
-    (tmp_path / "last.pt").write_bytes((folder / "best.pt").read_bytes())
-    with pytest.raises(CheckpointError, match=r"needs the last\.pt"):
-        resume_with(tmp_path, scheduler=cycle_of(15))
+    options = small.setting(folder) | {"scheduler": None, "resume": True}
+    options["optimizer"] = AdamW(options["model"].parameters())
+    before = copy.deepcopy(options["model"].state_dict())
+    with pytest.raises(CheckpointError, match="optimizer 'SGD' there, 'AdamW' here"):
+        train(**options)
+    assert same_state(options["model"].state_dict(), before)
+
+
+def test_a_run_without_a_fingerprint_still_goes_on(tmp_path, straight):
+    """Files of earlier versions have none."""
+    small.run(tmp_path, num_epochs=2)
+    last = load_checkpoint(tmp_path / "last.pt")
+    del last["fingerprint"]
+    save_checkpoint(tmp_path / "last.pt", last)
+    _, resumed = small.run(tmp_path, resume=True)
+    assert without_seconds(resumed) == without_seconds(straight[2])
 
 
 def test_where_nothing_can_be_saved_the_sentence_says_so(tmp_path):

@@ -17,10 +17,15 @@ from torch.optim.lr_scheduler import (
 )
 from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.training import evaluate, train, train_one_epoch
+from course_utils.training import (
+    evaluate,
+    load_checkpoint,
+    sgd_one_cycle,
+    train,
+    train_one_epoch,
+)
 from course_utils.training import loop as training
-from course_utils.training.checkpoint import load_checkpoint
-from course_utils.training.history import History, Scores
+from course_utils.training.state import Scores
 
 
 class Scale(nn.Module):
@@ -98,7 +103,7 @@ def test_one_epoch_takes_the_steps_that_the_optimiser_would_take_alone():
     assert model.weight.item() != 1
 
 
-def test_a_progress_bar_changes_nothing_and_can_be_hidden(monkeypatch, capfd):
+def test_a_progress_bar_changes_nothing_and_can_be_hidden(tmp_path, monkeypatch, capfd):
     results = []
     for progress in (False, True):
         torch.manual_seed(0)
@@ -107,7 +112,7 @@ def test_a_progress_bar_changes_nothing_and_can_be_hidden(monkeypatch, capfd):
     assert results[0] == results[1]
     assert "train" in capfd.readouterr().err
     monkeypatch.setenv("TQDM_DISABLE", "1")
-    evaluate(model, small.make_loaders().val, progress=True)
+    small.run(tmp_path, num_epochs=1, scheduler=None, progress=True)
     assert capfd.readouterr().err == ""
 
 
@@ -212,6 +217,31 @@ def test_plateau_is_stepped_with_the_validation_loss():
     assert left == 0.04
 
 
+def test_the_rate_in_the_history_is_the_highest_of_all_groups():
+    def make(optimizer):
+        faster = {"params": [nn.Parameter(torch.ones(()))], "lr": 3}
+        optimizer.add_param_group(faster)
+        return MultiStepLR(optimizer, [1])
+
+    assert lr_of(make, 2) == (pytest.approx([3, 0.3]), pytest.approx(0.01))
+
+
+@pytest.mark.parametrize("rates", [[0.2], [0.01, 0.1]])
+def test_one_cycle_goes_up_to_each_groups_own_rate(rates):
+    groups = [{"params": Scale().parameters(), "lr": lr} for lr in rates]
+    optimizer, cycle = sgd_one_cycle(groups if rates[1:] else Scale(), 0.2, steps=10)
+    assert {"momentum": 0.9, "weight_decay": 5e-4, "nesterov": True}.items() <= (
+        optimizer.defaults.items()
+    )
+    seen = [cycle.get_last_lr()]
+    for _ in range(9):
+        optimizer.step()
+        cycle.step()
+        seen.append(cycle.get_last_lr())
+    assert list(map(max, zip(*seen, strict=True))) == pytest.approx(rates)
+    assert seen[0] == pytest.approx([rate / 25 for rate in rates])
+
+
 # --- what is kept -----------------------------------------------------------------
 
 
@@ -230,13 +260,6 @@ def test_the_best_weights_are_left_in_the_model_and_saved(tmp_path, monkeypatch)
     assert same_state(best["model"], weights[1])
     assert (best["epoch"], best["val_accuracy"]) == (2, 0.7)
     assert same_state(last["model"], weights[3])
-
-
-def test_history_survives_json():
-    history = History([1.5, 1 / 3], [0.1, 0.2], [2.0, 3.0], [0.3, 0.4], [0.1, 0.01])
-    history.seconds = [1.0, 2.0]
-    assert History.from_json(history.to_json()) == history
-    assert len(history) == 2
 
 
 def test_the_log_line_is_the_one_a_reader_knows(tmp_path, capsys, monkeypatch):

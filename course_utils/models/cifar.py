@@ -6,7 +6,12 @@ Source: He et al. 2015 (arXiv 1512.03385), section 4.2.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.models.resnet import BasicBlock, conv1x1, conv3x3
+from course_utils.models.resnet import (
+    BasicBlock,
+    conv1x1,
+    conv3x3,
+    init_convolutions,
+)
 
 
 class PadShortcut(nn.Module):
@@ -112,11 +117,7 @@ class CifarResNet(nn.Module):
         self.layer3 = self._make_layer(32, 64, num_blocks, 2, shortcut)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(64, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="relu"
-                )
+        init_convolutions(self)
 
     @staticmethod
     def _make_layer(

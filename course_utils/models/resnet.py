@@ -28,6 +28,16 @@ def conv1x1(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
 
 
+def init_convolutions(model: nn.Module) -> None:
+    """Draw all convolutions' weights anew, wide enough for the ReLU behind them.
+
+    Source: He et al. 2015 (arXiv 1502.01852), section 2.2.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut: ``relu(F(x) + shortcut(x))``.
 
@@ -142,7 +152,7 @@ class ResNet(nn.Module):
             output is the last feature map.
 
     Raises:
-        ValueError: If `stem` is unknown or `layers` does not have four entries.
+        ValueError: If `stem` is unknown.
 
     Source: He et al. 2015, Table 1.
     Taught in: lesson 02, "The whole network".
@@ -162,11 +172,6 @@ class ResNet(nn.Module):
         super().__init__()
         if stem not in STEMS:
             raise ValueError(f"Unknown stem {stem!r}; use one of {', '.join(STEMS)}.")
-        if len(layers) != 4:
-            raise ValueError(
-                f"layers has {len(layers)} entries; a ResNet has four stages, "
-                "for example (2, 2, 2, 2)."
-            )
         self.architecture = {
             "family": "ResNet",
             "block": block.__name__,
@@ -196,11 +201,7 @@ class ResNet(nn.Module):
         if include_top:
             self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
             self.fc = nn.Linear(512 * block.expansion, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(
-                    module.weight, mode="fan_out", nonlinearity="relu"
-                )
+        init_convolutions(self)
 
     def _make_layer(
         self,

@@ -6,10 +6,10 @@ several processes: the first saves it.
 """
 
 import copy
+import io
 import os
 import platform
 import random
-import reprlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -190,10 +190,6 @@ class RunState:
 
     def state(self) -> Checkpoint:
         """Return a copy of everything, ready to be saved."""
-        streams = [_random_streams(self.loader.generator)]
-        if world_size() > 1:
-            streams = world_size() * streams
-            dist.all_gather_object(streams, streams[0])
         return copy.deepcopy(
             {
                 "model": self.model.state_dict(),
@@ -203,7 +199,7 @@ class RunState:
                 "scheduler": self.scheduler and self.scheduler.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "history": asdict(self.history),
-                "random": streams,
+                "random": _of_all_ranks(_random_streams(self.loader.generator)),
                 "fingerprint": self.fingerprint(),
             }
         )
@@ -229,7 +225,7 @@ class RunState:
             return
         state, own = load_checkpoint(path), self.fingerprint()
         differences = [
-            f"{name} {reprlib.repr(value)} there, {reprlib.repr(own[name])} here"
+            f"{name} {value!r:.80} there, {own[name]!r:.80} here"
             for name, value in state.get("fingerprint", {}).items()
             if name in own and value != own[name]
         ]
@@ -273,6 +269,17 @@ def _random_streams(generator: torch.Generator | None) -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": [name, torch.from_numpy(keys), *rest],
     }
+
+
+def _of_all_ranks(value: Any) -> list[Any]:
+    """Return every process's `value`, by rank."""
+    if world_size() == 1:
+        return [value]
+    buffer = io.BytesIO()  # tensors do not survive all_gather_object's own pickling
+    torch.save(value, buffer)
+    files = [b""] * world_size()
+    dist.all_gather_object(files, buffer.getvalue())
+    return [torch.load(io.BytesIO(file)) for file in files]
 
 
 def _kind_and_length(scheduler: LRScheduler | None) -> str:
