@@ -117,6 +117,6 @@ class RaiseAt:
 
 
 def run_on(folder: Path) -> None:
-    """Go on from `folder` to the end, in a process that may be killed."""
+    """Go on from `folder` to epoch 3, in a process that may be killed."""
     torch.set_num_threads(1)
-    run(folder, resume=True)
+    run(folder, num_epochs=3, resume=True)
