@@ -181,7 +181,7 @@ def mean_and_range(values: Sequence[float], form: str) -> str:
         values: Numbers; without one, the text is "not measured".
         form: How each is written, for example ``".1%"``.
     """
-    if not values:
+    if len(values) == 0:
         return "not measured"
     mean = format(sum(values) / len(values), form)
     if len(values) == 1:
