@@ -1,4 +1,4 @@
-"""Helpers of the ResNet course: ten rooms, and a cellar that no lesson enters.
+"""Helpers of the ResNet course, in ten rooms.
 
 session     `start`: seed, device, profile and folders of a lesson
 data        `load_cifar10`, `load_flowers`, `load_photos`; batches, augmented
@@ -11,7 +11,7 @@ plotting    `plot_history` and every other figure of the lessons
 prediction  `load_predictor`, `predict`, `predict_folder`; an image from anywhere
 results     runs that were recorded, and the tables made from them
 
-A training and its curves::
+A training and its curves, for any network and two loaders of batches::
 
     from course_utils.plotting import plot_history
     from course_utils.training import train
@@ -21,5 +21,6 @@ A training and its curves::
     )
     plot_history(history)
 
-`_engine` holds what several rooms need: folders, atomic files, downloads.
+`_engine`, the cellar, holds what several rooms need: folders, files, downloads. No
+lesson imports it.
 """

@@ -38,8 +38,8 @@ def amp_dtype(device: torch.device, amp: Amp) -> torch.dtype | None:
     """Return the 16-bit type to compute in on `device`, or None for 32 bits.
 
     bfloat16 has the range of float32 and needs no scaling of the loss; float16 is for
-    GPUs that lack it. ``"auto"`` means: where the hardware computes in that type, which
-    also holds for recent CPUs.
+    GPUs that lack it. ``"auto"`` means: always with CUDA, and on a CPU that computes
+    in bfloat16 by itself, as recent ones do.
 
     Args:
         device: Where the network is.

@@ -1,9 +1,10 @@
 """Training. `loop` is the page to read: one epoch, evaluation, and `train`.
 
 loop        `train`, `train_one_epoch`, `evaluate`
-state       `History`, which `train` returns, and all that a resume needs, saved
+state       `History`, which `train` returns; checkpoints, saved and read; all that a
+            resume needs
 validation  what is refused, with a sentence each
-checkpoint  from a saved file back to its network
+checkpoint  a network built again from its checkpoint
 recipes     `sgd_one_cycle`: an optimiser with its schedule
 distributed shares of the data for several processes
 """

@@ -116,7 +116,7 @@ def evaluate(
     """
     validation.check_not_empty(loader)
     criterion = criterion or F.cross_entropy
-    model = unwrap(model)  # processes may then have different numbers of batches
+    model = unwrap(model)  # wrapped, all processes would need equally many batches
     device = device_of(model)
     loss, correct = torch.zeros((), device=device), torch.zeros((), device=device)
     count = 0
@@ -153,13 +153,14 @@ def train(
     """Train for `num_epochs` and leave the model with its best weights.
 
     Best means: highest validation accuracy, the earliest epoch where several tie.
-    Interrupting the kernel ends the training early: the history so far is returned.
-    Weights are laid out ``channels_last`` in memory, a pixel's channels side by side.
+    Interrupting the kernel ends the training early, as if it had been asked for the
+    epochs that are finished.
+    Weights are laid out ``channels_last`` in memory, a pixel's channels side by side,
+    but for a model that is wrapped in `DistributedDataParallel`.
 
     Args:
         model: Maps images (B, C, H, W) to logits (B, num_classes); may be wrapped in
-            `DistributedDataParallel`, each process with its share of the data. A
-            wrapped model stays in memory as it is.
+            `DistributedDataParallel`, each process with its share of the data.
         train_loader: Yields images and int64 labels (B,) to fit.
         val_loader: Yields images and labels to choose with. Never the test set.
         num_epochs: Epochs in all, those before a resume included.
@@ -183,9 +184,10 @@ def train(
         FloatingPointError: If the loss is no longer a finite number.
         torch.OutOfMemoryError: If a batch does not fit into the GPU's memory.
         CheckpointError: If ``last.pt`` is damaged, or belongs to another run.
+        OSError: If a checkpoint cannot be written.
 
-        Whatever was raised, the model is as it was after the last good epoch, and so
-        are the checkpoints.
+        Where an error ends the training, the model is as it was after the last
+        finished epoch, and so are the checkpoints.
 
     Taught in: lesson 03, "Training".
     """
@@ -198,9 +200,9 @@ def train(
     progress = progress and rank() == 0
     bars = progress and "TQDM_DISABLE" not in os.environ  # tqdm in notebooks ignores it
     run = RunState(network, optimizer, scheduler, scaler, train_loader, save_path)
-    with run.kept_on_failure():
+    with run.rolled_back_on_failure():
         if resume:
-            run.resume(shown=progress)
+            run.resume(tell=progress)
         while len(run.history) < num_epochs and not run.out_of_patience(early_stopping):
             run.begin_epoch()
             fitted = train_one_epoch(
@@ -221,7 +223,7 @@ def train(
                 scheduler.step(val.loss)
             elif scheduler is not None and not isinstance(scheduler, PER_BATCH):
                 scheduler.step()
-            run.finish_epoch(fitted, val)
+            run.finish_epoch_and_save(fitted, val)
             if progress:
                 print(run.history.line(num_epochs))
             if on_epoch is not None:

@@ -108,8 +108,10 @@ class RunState:
 
     Attributes:
         history: What happened so far.
-        best: Weights after the epoch with the highest validation accuracy.
-        after_last_epoch: Everything, as it was after the last finished epoch.
+        best: Weights after the epoch with the highest validation accuracy; before the
+            first, those at the start.
+        after_last_epoch: Everything, as it was after the last finished epoch; before
+            the first, as it was at the start.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class RunState:
         self.model, self.optimizer = model, optimizer
         self.scheduler, self.scaler, self.loader = scheduler, scaler, loader
         self.folder = Path(folder) if folder is not None else None
-        self.shown = f"{self.folder.name}/last.pt" if self.folder else ""
+        self.last_name = f"{self.folder.name}/last.pt" if self.folder else ""
         self.history = History()
         self.best = copy.deepcopy(model.state_dict())
         self.after_last_epoch = self.state()
@@ -150,7 +152,7 @@ class RunState:
             for buffer in self.model.buffers():
                 dist.broadcast(buffer, src=0)
 
-    def finish_epoch(self, train: Scores, val: Scores) -> None:
+    def finish_epoch_and_save(self, train: Scores, val: Scores) -> None:
         """Add an epoch to the history, remember its weights if best, and save."""
         is_best = val.accuracy > max(self.history.val_accuracy, default=-1.0)
         seconds = time.perf_counter() - self._began
@@ -167,8 +169,11 @@ class RunState:
         save_checkpoint(self.folder / "last.pt", self.after_last_epoch)
 
     @contextmanager
-    def kept_on_failure(self) -> Iterator[None]:
-        """Step back to the last finished epoch, whatever ends the training."""
+    def rolled_back_on_failure(self) -> Iterator[None]:
+        """Step back to the last finished epoch, whatever ends the training.
+
+        Ctrl-C, or the kernel's stop button, ends it without an error.
+        """
         try:
             yield
         except BaseException as error:
@@ -185,7 +190,11 @@ class RunState:
             if not isinstance(error, KeyboardInterrupt):
                 raise
             if rank() == 0:
-                kept = f"; resume=True goes on from {self.shown}" if self.folder else ""
+                kept = (
+                    f"; resume=True goes on from {self.last_name}"
+                    if self.folder
+                    else ""
+                )
                 print(f"Interrupted. Finished epochs: {len(self.history)}{kept}.")
 
     def state(self) -> Checkpoint:
@@ -216,7 +225,7 @@ class RunState:
             "processes": world_size(),
         }
 
-    def resume(self, *, shown: bool) -> None:
+    def resume(self, *, tell: bool) -> None:
         """Go on from the folder's last.pt, if there is one; it must fit this run."""
         if self.folder is None:
             raise ValueError("resume=True needs save_path, the folder to resume from.")
@@ -236,8 +245,8 @@ class RunState:
             )
         self.restore(state)
         self.after_last_epoch = self.state()  # a copy: the optimiser works in place
-        if shown:
-            print(f"Going on after epoch {len(self.history)} of {self.shown}.")
+        if tell:
+            print(f"Going on after epoch {len(self.history)} of {self.last_name}.")
 
     def restore(self, state: Checkpoint) -> None:
         """Put everything back as `state` has it."""
