@@ -74,7 +74,7 @@ def graded(tmp_path_factory):
     submit("stubborn", needs_projection=STUBBORN)
     submit("unsolved", **{part.name: part.stub for part in lesson_01()})
     submit("whole", needs_projection=RIGHT)  # the last, after all the broken ones
-    short = ["--Execute.timeout=20", "--Execute.iopub_timeout=4"]
+    short = ["--Execute.timeout=12", "--Execute.iopub_timeout=4"]
     run = nbgrader(course, "autograde", ASSIGNMENT, *short)
     assert nbgrader(course, "generate_feedback", ASSIGNMENT).returncode == 0
     assert nbgrader(course, "export").returncode == 0

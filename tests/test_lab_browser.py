@@ -1,4 +1,4 @@
-"""`make lab` in a real browser: lesson 01 is run, an exercise answered by typing."""
+"""`make lab` in a real browser: lesson 02 is run, an exercise answered by typing."""
 
 import os
 import socket
@@ -10,17 +10,17 @@ import lab
 import psutil
 import pytest
 
-LESSON = "01_residual_blocks"
+LESSON = "02_full_network"  # draws figures, and trains nothing
 PROGRAM = (
     "import sys, lab; from pathlib import Path\n"
     "lab.MY_COURSE = Path(sys.argv[1])\n"
     "sys.exit(lab.main(sys.argv[2:]))"
 )
-ANSWER = """def needs_projection(in_channels, out_channels, stride):
+ANSWER = """def depth_in_the_name(block, layers):
     return {}
 
 
-check.needs_projection(needs_projection)
+check.depth_in_the_name(depth_in_the_name)
 """
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 CODE = f"{NOTEBOOK}.content.widgets.filter(cell => cell.model.type === 'code')"
@@ -99,7 +99,7 @@ def answer(page, value):
     return page.locator(".jp-Cell.jp-mod-active .jp-OutputArea").inner_text()
 
 
-def test_lesson_01_runs_and_an_exercise_is_answered(address, page):
+def test_a_lesson_runs_and_an_exercise_is_answered(address, page):
     page.goto(f"{address}/{LESSON}.ipynb", timeout=120_000)
     page.wait_for_function(
         f"() => window.jupyterapp && {NOTEBOOK}?.content?.widgets"
@@ -124,9 +124,10 @@ def test_lesson_01_runs_and_an_exercise_is_answered(address, page):
     figure.wait_for()
     assert figure.evaluate("image => image.naturalWidth") > 100
 
-    wrong = answer(page, "stride != 1")
+    wrong = answer(page, "2 * sum(layers)")
     assert "✗" in wrong
     assert "Hint:" in wrong
-    right = answer(page, "stride != 1 or in_channels != out_channels")
+    each = "(2 if block is models.BasicBlock else 3)"
+    right = answer(page, f"2 + {each} * sum(layers)")
     assert "✓" in right
     assert "✗" not in right

@@ -20,6 +20,12 @@ VIEWS = {
         "color_scheme": "dark",
     },
 }
+# Of the pages made from docstrings, those with the longest tables and signatures.
+API_PAGES = (
+    "api/index.html",
+    "api/course_utils.results.html",
+    "api/course_utils.training.loop.html",
+)
 PRINTED = ("index.html", "glossary.html", "notebooks/01_residual_blocks.html")
 LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
 
@@ -181,7 +187,7 @@ def inspected(site, soups, browser, outside):
     for view, options in VIEWS.items():
         page = open_page(browser, outside, **options)
         for name in soups:
-            if view == "phone, light" or not name.startswith("api/"):
+            if name in API_PAGES or not name.startswith("api/"):
                 found[view][name] = inspect(page, site / name)
     page = open_page(browser, outside, viewport={"width": 700, "height": 1000})
     page.emulate_media(media="print")
@@ -201,7 +207,7 @@ def by_page(inspected, question):
 
 
 def test_no_request_leaves_and_no_console_error(inspected, outside):
-    assert len(inspected["phone, light"]) > 50
+    assert set(API_PAGES) <= set(inspected["phone, light"])
     assert outside == []
 
 
