@@ -334,7 +334,7 @@ for device in ("cpu", "cuda"):
 # there, it needs no network.)
 
 # %%
-from course_utils._engine.download import DownloadError
+from course_utils.pretrained import DownloadError
 
 name = session.pick(quick="cifar10", full="resnet34")
 name = name if splits.is_photos else "sketches"

@@ -5,6 +5,7 @@ where there is one. `backbones` loads what a new network can start from, ImageNe
 weights too, and `transfer` gives it a new head.
 """
 
+from course_utils._engine.download import DownloadError
 from course_utils.pretrained.choice import load_trained, own_or_shipped
 from course_utils.pretrained.shipped import (
     PRETRAINED,
@@ -14,6 +15,7 @@ from course_utils.pretrained.shipped import (
 
 __all__ = [
     "PRETRAINED",
+    "DownloadError",
     "load_pretrained",
     "load_trained",
     "own_or_shipped",
