@@ -1,8 +1,7 @@
 """Training. `loop` is the page to read: one epoch, evaluation, and `train`.
 
 loop        `train`, `train_one_epoch`, `evaluate`
-state       `History`, which `train` returns; checkpoints, saved and read; all that a
-            resume needs
+state       `History`, which `train` returns; checkpoints; what a resume needs
 validation  what is refused, with a sentence each
 checkpoint  a network built again from its checkpoint
 recipes     `sgd_one_cycle`: an optimiser with its schedule
