@@ -1,4 +1,10 @@
-"""Residual networks: the ImageNet family and the paper's CIFAR family."""
+"""Residual networks: the ImageNet family and the paper's CIFAR family.
+
+resnet      `resnet18` to `resnet152`, `resnext…`: torchvision's names and weights
+cifar       `cifar_resnet`, and `cifar_plain`, its twin without shortcuts
+compare     `first_difference`: where two networks begin to disagree
+modes       a network's device, its mode, and in how many bits it computes
+"""
 
 from course_utils.models.cifar import CifarResNet, cifar_plain, cifar_resnet
 from course_utils.models.resnet import (
