@@ -1,9 +1,11 @@
-"""The files around the package agree with each other."""
+"""The rooms of the house know only those below; the files around them agree."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import make_venv
@@ -16,6 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+PACKAGES = ("course_utils", "course_classroom", "course_sketches")
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 PINS = [
     Requirement(line)
@@ -63,9 +66,10 @@ def test_make_and_conda_install_every_extra():
     assert set(re.findall(r"\w+", make_venv.EXTRAS)) == set(EXTRAS)
 
 
-def test_package_data_covers_every_file_of_the_package():
-    package = ROOT / "course_utils"
-    patterns = PROJECT["tool"]["setuptools"]["package-data"]["course_utils"]
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_data_covers_every_file_of_the_package(name):
+    patterns = PROJECT["tool"]["setuptools"]["package-data"].get(name, [])
+    package = ROOT / name
     covered = {path for pattern in patterns for path in package.glob(pattern)}
     others = {
         path
@@ -73,6 +77,66 @@ def test_package_data_covers_every_file_of_the_package():
         if path.is_file() and path.suffix not in {".py", ".pyc"}
     }
     assert others <= covered
+
+
+def test_the_packages_are_those_that_are_installed_and_measured():
+    assert PROJECT["tool"]["setuptools"]["packages"]["find"]["include"] == [
+        f"{name}*" for name in PACKAGES
+    ]
+    assert PROJECT["tool"]["coverage"]["run"]["source_pkgs"] == list(PACKAGES)
+
+
+def room(module):
+    """The room of `course_utils` that a module lies in, or its whole package."""
+    parts = module.split(".")
+    return ".".join(parts[: 2 if parts[0] == "course_utils" else 1])
+
+
+def imported(path):
+    """The rooms and packages that a file imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {room(alias.name) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {room(f"{node.module}.{alias.name}") for alias in node.names}
+    return found
+
+
+@pytest.fixture(scope="module")
+def arrows():
+    """What each room imports from elsewhere."""
+    arrows = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            arrows.setdefault(room(module), set()).update(imported(path))
+    return {name: found - {name} for name, found in arrows.items()}
+
+
+def test_arrows_run_downwards_in_no_circle(arrows):
+    rooms = {name for name in arrows if name.startswith("course_utils.")}
+    below = {
+        "course_classroom": rooms | {"course_sketches"},
+        **dict.fromkeys(rooms, rooms | {"course_sketches"}),
+        "course_utils._engine": set(),
+        "course_utils.plotting": set(),
+        "course_sketches": set(),
+    }
+    for name, allowed in below.items():
+        ours = {other for other in arrows[name] if other.startswith("course_")}
+        assert ours <= allowed, name
+    TopologicalSorter(arrows).prepare()  # raises where there is a circle
+
+
+def test_plotting_needs_numpy_and_matplotlib_alone(arrows):
+    names = {name.split(".")[0] for name in arrows["course_utils.plotting"]}
+    assert names - sys.stdlib_module_names == {"matplotlib", "numpy"}
+
+
+def test_no_lesson_goes_into_the_cellar():
+    for lesson in (ROOT / "lessons").glob("*.py"):
+        assert "course_utils._engine" not in imported(lesson), lesson.name
 
 
 @pytest.mark.parametrize("file", ["README.md", ".ci/run", ".github/workflows/test.yml"])
