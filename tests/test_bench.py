@@ -85,12 +85,6 @@ def test_met_goals_give_status_0_and_the_json_holds_every_round(run, capsys):
     assert bench.RECORD.read_bytes() == bench.OUTPUT.read_bytes()
 
 
-def test_without_a_gpu_its_row_says_so(monkeypatch, run, capsys):
-    monkeypatch.setattr(bench_cases, "DEVICE", torch.device("cpu"))
-    assert run(bench_cases.share_of_gpu(5)) == 0
-    assert "not measured (no GPU)" in capsys.readouterr().out
-
-
 def test_data_path_runs_and_gives_back_the_threads():
     before = torch.get_num_threads()
     (row,) = bench_cases.data_path(1, number=200)
@@ -108,19 +102,6 @@ def test_ways_train_the_images_they_count(monkeypatch):
     bench_ways.plain_training(bench_ways.per_image_loader(8))()
     bench_ways.steps_alone(16, 8)()
     assert counted == [32, 8, 16]
-
-
-def test_operations_of_a_network_are_counted_both_ways():
-    # Forward 2 * 4 * 3 * 9 * 32 * 32; backward once more: images need no gradient.
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3, padding=1, bias=False), torch.nn.Flatten()
-    )
-    assert bench_ways.flops_per_image(model) == 2 * 2 * 4 * 3 * 9 * 32 * 32
-
-
-def test_share_of_the_matrix_rate_is_taken_in_images():
-    products = bench_ways.matrix_products(8, flops=10)
-    assert products() > 0
 
 
 def test_a_folder_is_predicted_both_ways(monkeypatch):

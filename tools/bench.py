@@ -32,12 +32,11 @@ from course_utils.results import hardware_name, markdown_table
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
 RECORD = ROOT / "results" / "bench.json"
-# By the letters of results/bench.json, where d, e and f are measured no more.
+# By the letters of results/bench.json; what d to g compared is measured no more.
 CASES: dict[str, Callable[[int], list[Row]]] = {
     "a": bench_cases.against_plain,
     "b": bench_cases.against_steps,
     "c": bench_cases.data_path,
-    "g": bench_cases.share_of_gpu,
     "h": bench_cases.against_forward,
     "i": against_one_by_one,
 }

@@ -15,17 +15,13 @@ from bench_ways import (
     DEVICE,
     Way,
     array_loader,
-    flops_per_image,
     judging,
     loading,
-    matrix_products,
     per_image_loader,
     plain_training,
     steps_alone,
     training,
 )
-
-from course_utils.models import resnet18
 
 EPOCH = 12_800 if DEVICE.type == "cuda" else 1_280  # images; the GPU needs more
 
@@ -114,23 +110,6 @@ def data_path(repeats: int, number: int = 20_000) -> list[Row]:
     torch.set_num_threads(threads)
     name = "data path alone: arrays against per-image transforms"
     return [Row(name, *found, 10.0, "one core each")]
-
-
-def share_of_gpu(repeats: int, batch_size: int = 512, side: int = 8192) -> list[Row]:
-    """(g) A ResNet-18 against what the GPU's measured matrix rate would allow."""
-    name = "resnet18, bfloat16, steps alone, against the GPU's matrix rate"
-    if DEVICE.type != "cuda":
-        return [Row(name, note="not measured (no GPU)")]
-    model = resnet18(num_classes=10, stem="cifar").to(DEVICE)
-    flops = flops_per_image(model)
-    ways = [
-        steps_alone(20 * batch_size, batch_size, amp=True, model=model),
-        matrix_products(side, flops),
-    ]
-    speeds, bounds = interleave(ways, repeats)
-    rate = statistics.median(bounds) * flops / 1e12
-    note = f"matrix rate {rate:.3g} TFLOP/s; {flops / 1e9:.2f} GFLOP an image"
-    return [Row(name, speeds, bounds, note=note)]
 
 
 def against_forward(repeats: int, number: int = 10_000) -> list[Row]:

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
-from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from course_utils.data.arrays import ArrayDataset, already_collated
@@ -140,25 +139,16 @@ def plain_training(loader: DataLoader) -> Way:
     return lambda: timed(len(loader.dataset), epoch)
 
 
-def steps_alone(
-    number: int,
-    batch_size: int = BATCH_SIZE,
-    *,
-    amp: Amp = "auto",
-    model: nn.Module | None = None,
-) -> Way:
+def steps_alone(number: int, batch_size: int = BATCH_SIZE) -> Way:
     """Return a way that repeats the steps of `train` on one batch, nothing else.
 
     Args:
         number: Images to count; the steps are ``number // batch_size``.
         batch_size: Images a step.
-        amp: As in `train`.
-        model: The network; default a ResNet-20.
     """
-    model = model or cifar_resnet(20)
-    model = model.to(DEVICE, memory_format=torch.channels_last)
+    model = cifar_resnet(20).to(DEVICE, memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
-    dtype = amp_dtype(DEVICE, amp)
+    dtype = amp_dtype(DEVICE, "auto")
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=dtype is torch.float16)
     images = torch.randn(batch_size, 3, 32, 32, device=DEVICE)
     images = images.to(memory_format=torch.channels_last)
@@ -196,24 +186,3 @@ def judging(number: int, *, bare: bool) -> Way:
 
     work = forward if bare else lambda: collect_logits(model, loader)
     return lambda: timed(number, work)
-
-
-def matrix_products(side: int, flops: int) -> Way:
-    """Return a way that multiplies bfloat16 matrices, `flops` operations an image."""
-    matrix = torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16)
-
-    def products() -> None:
-        for _ in range(20):
-            matrix @ matrix
-
-    return lambda: timed(1, products) * 20 * 2 * side**3 / flops
-
-
-def flops_per_image(model: nn.Module) -> int:
-    """Return the operations of forward and backward pass on one 32x32 image."""
-    device = next(model.parameters()).device
-    images = torch.randn(2, 3, 32, 32, device=device)
-    with FlopCounterMode(display=False) as counter:
-        F.cross_entropy(model(images), torch.tensor([0, 1], device=device)).backward()
-    model.zero_grad()
-    return counter.get_total_flops() // len(images)
