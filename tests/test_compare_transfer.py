@@ -6,6 +6,7 @@ import json
 import compare_transfer
 import numpy as np
 import pytest
+import recording
 import torch
 from compare_transfer import LR, WAYS, compare, main, num_epochs
 
@@ -98,7 +99,7 @@ def test_a_head_on_fixed_features_tells_the_classes_apart(splits, session, monke
 @pytest.fixture
 def started(monkeypatch):
     """What each network was when its training began, and its optimiser's rates."""
-    seen, train = [], compare_transfer.train
+    seen, train = [], recording.train
 
     def note(model, *args, optimizer, **options):
         weights = {k: v.clone() for k, v in model.state_dict().items()}
@@ -106,7 +107,7 @@ def started(monkeypatch):
         seen.append((weights, rates))
         return train(model, *args, optimizer=optimizer, **options)
 
-    monkeypatch.setattr(compare_transfer, "train", note)
+    monkeypatch.setattr(recording, "train", note)
     return seen
 
 
@@ -137,9 +138,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
     monkeypatch.setattr(compare_transfer, "RESULTS", tmp_path / "results again")
     session = Session(0, session.device, "quick", None, tmp_path / "runs again")
-    train = compare_transfer.train
+    train = recording.train
     interrupted = functools.partial(train, on_epoch=interrupt_after_one_epoch)
-    monkeypatch.setattr(compare_transfer, "train", interrupted)
+    monkeypatch.setattr(recording, "train", interrupted)
     with pytest.raises(SystemExit, match="nothing recorded; the same command goes on"):
         compare(way, "sketches", splits, 4, 0, session)
     assert not (tmp_path / "results again").exists()
@@ -147,16 +148,16 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
 
     epochs = []
     noted = functools.partial(train, on_epoch=lambda h: epochs.append(len(h)))
-    monkeypatch.setattr(compare_transfer, "train", noted)
+    monkeypatch.setattr(recording, "train", noted)
     again = compare(way, "sketches", splits, 4, 0, session)
     assert epochs == [2]
     assert measured(again) == whole
 
 
 def test_an_interrupted_head_is_not_recorded(splits, session, tmp_path, monkeypatch):
-    train = compare_transfer.train
+    train = recording.train
     interrupted = functools.partial(train, on_epoch=interrupt_after_one_epoch)
-    monkeypatch.setattr(compare_transfer, "train", interrupted)
+    monkeypatch.setattr(recording, "train", interrupted)
     with pytest.raises(SystemExit, match="nothing recorded"):
         compare("frozen", "sketches", splits, 4, 0, session)
     assert not (tmp_path / "results").exists()

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from recording import RESULTS, refuse_unfinished
+from recording import RESULTS, is_recorded, train_to_the_end, view_of
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -29,7 +29,7 @@ from course_utils.pretrained.backbones import Backbone, load_backbone
 from course_utils.pretrained.transfer import rates_by_depth, replace_head
 from course_utils.results import of_training, save_result
 from course_utils.session import Session, seed_everything, start
-from course_utils.training import History, evaluate, sgd_one_cycle, train
+from course_utils.training import History, evaluate, sgd_one_cycle
 from course_utils.training.checkpoint import build_model
 
 WAYS = ("scratch", "frozen", "finetuned", "by-depth")
@@ -57,17 +57,9 @@ def train_network(
     model = replace_head(model, num_classes).to(device)
     groups = rates_by_depth(model, LR) if way == "by-depth" else model
     optimizer, scheduler = sgd_one_cycle(groups, LR, epochs * len(loaders.train))
-    history = train(
-        model,
-        loaders.train,
-        loaders.val,
-        num_epochs=epochs,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        save_path=folder,
-        resume=True,
+    history = train_to_the_end(
+        model, loaders, epochs, optimizer, folder, scheduler=scheduler
     )
-    refuse_unfinished(history, epochs)
     return model, history
 
 
@@ -87,15 +79,10 @@ def train_head(
     ]
     num_classes = len(loaders.train.dataset.info["classes"])
     head = nn.Linear(features[0][0].shape[1], num_classes)
-    history = train(
-        head,
-        batches[0],
-        batches[1],
-        num_epochs=epochs,
-        optimizer=torch.optim.Adam(head.parameters(), HEAD_LR),
-        progress=False,
+    optimizer = torch.optim.Adam(head.parameters(), HEAD_LR)
+    history = train_to_the_end(
+        head, Loaders(*batches), epochs, optimizer, progress=False
     )
-    refuse_unfinished(history, epochs)
     return head, history, batches[2], features_s
 
 
@@ -112,18 +99,13 @@ def compare(
     count = per_class or "all"
     name = f"06_transfer-{backbone_name}-{way}-{count}-{kind}-seed{seed}"
     path = RESULTS / f"{name}.json"
-    if path.is_file():
-        print(f"{path.name} is there already")
+    if is_recorded(path):
         return path
     seed_everything(seed)
     backbone = load_backbone(backbone_name, session.data_dir)
     backbone.model.to(session.device)
-    view = {
-        "image_size": backbone.image_size,
-        "mean": backbone.mean,
-        "std": backbone.std,
-    }
-    still = evaluation_transform(backbone.image_size, backbone.mean, backbone.std)
+    view = view_of(backbone)
+    still = evaluation_transform(**view)
     loaders = splits.loaders(
         BATCH_SIZE,
         **view,

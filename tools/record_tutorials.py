@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from recording import RESULTS, refuse_unfinished
+from recording import RESULTS, is_recorded, train_to_the_end, view_of
 from torchvision.transforms import v2
 
 from course_utils._engine.download import DownloadError
@@ -28,7 +28,7 @@ from course_utils.pretrained.backbones import load_backbone
 from course_utils.pretrained.transfer import replace_head
 from course_utils.results import of_training, save_result
 from course_utils.session import Session, seed_everything, start
-from course_utils.training import evaluate, train
+from course_utils.training import evaluate
 from course_utils.training.checkpoint import build_model
 
 BACKBONE = "resnet34"
@@ -84,21 +84,19 @@ def record(recipe: Recipe, seed: int, session: Session) -> Path:
     kind = "scratch" if recipe.scratch else "pretrained"
     name = f"06_tutorial-{recipe.data}-{kind}-seed{seed}"
     path = RESULTS / f"{name}.json"
-    if path.is_file():
-        print(f"{path.name} is there already")
+    if is_recorded(path):
         return path
     seed_everything(seed)
     backbone = load_backbone(BACKBONE, session.data_dir)
     splits = load(recipe.data, session, short_side=256)
-    augment = training_transform(backbone.image_size, backbone.mean, backbone.std)
+    view = view_of(backbone)
+    augment = training_transform(**view)
     if recipe.optimizer == "SGD":
         turned = [v2.RandomRotation(45), v2.RandomVerticalFlip()]
         augment = v2.Compose([*turned, augment])
     loaders = splits.loaders(
         recipe.batch_size,
-        image_size=backbone.image_size,
-        mean=backbone.mean,
-        std=backbone.std,
+        **view,
         seed=seed,
         augment=augment,
         device=session.device,
@@ -109,16 +107,7 @@ def record(recipe: Recipe, seed: int, session: Session) -> Path:
     model = replace_head(model, len(splits.classes)).to(session.device)
     optimizer = getattr(torch.optim, recipe.optimizer)(model.parameters(), recipe.lr)
     folder = session.run_dir("record_tutorials") / name
-    history = train(
-        model,
-        loaders.train,
-        loaders.val,
-        num_epochs=recipe.epochs,
-        optimizer=optimizer,
-        save_path=folder,
-        resume=True,
-    )
-    refuse_unfinished(history, recipe.epochs)
+    history = train_to_the_end(model, loaders, recipe.epochs, optimizer, folder)
     result = {
         **dataclasses.asdict(recipe),
         "backbone": BACKBONE,

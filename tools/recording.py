@@ -1,13 +1,53 @@
 """What the tools that record runs share."""
 
 from pathlib import Path
+from typing import Any
 
-from course_utils.training import History
+from torch import nn
+from torch.optim import Optimizer
+
+from course_utils.data.arrays import Loaders
+from course_utils.pretrained.backbones import Backbone
+from course_utils.training import History, train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
-def refuse_unfinished(history: History, epochs: int) -> None:
-    """Exit if the training was interrupted: `train` returns what there is so far."""
+def is_recorded(path: Path) -> bool:
+    """Return whether a run's file is there already, and say so."""
+    if path.is_file():
+        print(f"{path.name} is there already")
+    return path.is_file()
+
+
+def view_of(backbone: Backbone) -> dict[str, Any]:
+    """Return how a network wants its images: size, mean and standard deviation."""
+    return {key: getattr(backbone, key) for key in ("image_size", "mean", "std")}
+
+
+def train_to_the_end(
+    model: nn.Module,
+    loaders: Loaders,
+    epochs: int,
+    optimizer: Optimizer,
+    folder: Path | None = None,
+    **options: Any,
+) -> History:
+    """Return the history of a training that goes on from what is in `folder`.
+
+    Raises:
+        SystemExit: If it was interrupted: `train` returns what there is so far.
+    """
+    history = train(
+        model,
+        loaders.train,
+        loaders.val,
+        num_epochs=epochs,
+        optimizer=optimizer,
+        save_path=folder,
+        resume=folder is not None,
+        **options,
+    )
     if len(history) < epochs:
         raise SystemExit("Stopped, nothing recorded; the same command goes on.")
+    return history

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from recording import RESULTS
+from recording import RESULTS, view_of
 
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
@@ -100,8 +100,7 @@ def parts(data: str, image_size: int) -> Loaders:
     else:
         splits = load_flowers(find_data_dir())
         start = load_backbone("cifar10" if splits.is_photos else "sketches")
-        view = {"image_size": image_size, "mean": start.mean, "std": start.std}
-        loaders = splits.loaders(100, **view)
+        loaders = splits.loaders(100, **view_of(start) | {"image_size": image_size})
     if splits.is_photos != data.endswith("photos"):
         raise SystemExit(f"The run needs {data}: set COURSE_DATA to them.")
     return loaders

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from recording import RESULTS, refuse_unfinished
+from recording import RESULTS, train_to_the_end
 from torch.nn.parallel import DistributedDataParallel
 
 from course_utils.data.arrays import ImageSplits, Loaders
@@ -24,7 +24,7 @@ from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import cifar_plain, cifar_resnet
 from course_utils.results import of_training, save_result
 from course_utils.session import start
-from course_utils.training import amp_dtype, evaluate, sgd_one_cycle, train
+from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
 from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
 
 NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
@@ -59,17 +59,9 @@ def run(options: argparse.Namespace) -> Path:
         model = DistributedDataParallel(model)
     steps = options.epochs * len(loaders.train)
     optimizer, scheduler = sgd_one_cycle(model, options.lr, steps)
-    history = train(
-        model,
-        loaders.train,
-        loaders.val,
-        num_epochs=options.epochs,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        save_path=folder,
-        resume=True,
+    history = train_to_the_end(
+        model, loaders, options.epochs, optimizer, folder, scheduler=scheduler
     )
-    refuse_unfinished(history, options.epochs)
     test = evaluate(model, loaders.test)
     result = {
         "network": options.network,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from compare_transfer import BATCH_SIZE, LR, train_network
+from recording import view_of
 
 from course_utils.data.flowers import load_flowers
 from course_utils.pretrained.backbones import load_backbone
@@ -30,14 +31,8 @@ def run(epochs: int, image_size: int, seed: int) -> Path:
     kind = "photos" if splits.is_photos else "sketches"
     backbone = load_backbone("cifar10" if splits.is_photos else "sketches")
     backbone.model.to(session.device)
-    loaders = splits.loaders(
-        BATCH_SIZE,
-        image_size=image_size,
-        mean=backbone.mean,
-        std=backbone.std,
-        seed=seed,
-        device=session.device,
-    )
+    view = view_of(backbone) | {"image_size": image_size}
+    loaders = splits.loaders(BATCH_SIZE, **view, seed=seed, device=session.device)
     name = f"flowers-{kind}-{image_size}-seed{seed}"
     folder = session.run_dir("pretrained") / name
     model, history = train_network("finetuned", backbone, loaders, epochs, folder)
