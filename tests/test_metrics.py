@@ -287,7 +287,7 @@ def test_the_interval_of_a_comparison_by_hand():
     low, high = compare(labels, first, second, comparisons=3)[1:3]
     assert (low, high) == pytest.approx((0.25 - 0.4571, 0.25 + 0.4571), abs=1e-4)
     text = str(compare(labels, first, second, comparisons=3))
-    assert text.endswith("p = 1, for 3 comparisons together")
+    assert text.endswith("p = 1 (corrected for 3)")
 
 
 def test_the_interval_of_a_comparison_covers_what_it_says():

@@ -111,7 +111,7 @@ class Comparison(NamedTuple):
         lead, low, high = (f"{100 * part:+.1f}" for part in self[:3])
         text = f"{lead} points (95 % interval {low} to {high}), p = {self.p_value:.2g}"
         if self.comparisons > 1:
-            text += f", for {self.comparisons} comparisons together"
+            text += f" (corrected for {self.comparisons})"
         return text
 
 
