@@ -69,6 +69,23 @@ def test_logits_are_torchvisions(name):
     assert first_difference(ours, theirs, images) is None
 
 
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_children_stand_in_the_order_of_forward(stem, training):
+    torch.manual_seed(0)
+    backbone = models.resnet18(stem=stem, include_top=False).train(training)
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        found = nn.Sequential(*backbone.children())(images)
+        assert torch.equal(found, backbone(images))
+
+
+def test_the_children_have_torchvisions_names_and_order():
+    ours = on_meta(models.resnet18).named_children()
+    theirs = on_meta(torchvision.models.resnet18).named_children()
+    assert [name for name, _ in ours] == [name for name, _ in theirs]
+
+
 def test_parameter_counts():
     assert count(on_meta(models.resnet34)) == 21_797_672
     assert count(on_meta(models.resnet18, 10, stem="cifar")) == 11_173_962

@@ -92,7 +92,7 @@ class Bottleneck(nn.Module):
     """1×1 to reduce, 3×3 to work, 1×1 to restore, and a shortcut.
 
     The stride sits on the 3×3 convolution, as torchvision has it ("v1.5"); the
-    paper's text has it on the first 1×1.
+    authors' released model has it on the first 1×1.
 
     Args:
         in_channels: Channels of the input.
@@ -155,7 +155,7 @@ class ResNet(nn.Module):
         ValueError: If `stem` is unknown.
 
     Source: He et al. 2015, Table 1.
-    Taught in: lesson 02, "The whole network".
+    Taught in: lesson 02, "The whole network"; lesson 02b for the groups.
     """
 
     def __init__(
@@ -185,14 +185,12 @@ class ResNet(nn.Module):
         self.groups = groups
         self.base_width = width_per_group
         self.in_channels = 64
-        if stem == "imagenet":
-            self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-            self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
-        else:
-            self.conv1 = conv3x3(3, 64)
-            self.maxpool = nn.Identity()
+        small = stem == "cifar"
+        # in the order of forward: nn.Sequential(*network.children()) relies on it
+        self.conv1 = conv3x3(3, 64) if small else nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.Identity() if small else nn.MaxPool2d(3, 2, padding=1)
         self.layer1 = self._make_layer(block, 64, layers[0])
         self.layer2 = self._make_layer(block, 128, layers[1], stride=2)
         self.layer3 = self._make_layer(block, 256, layers[2], stride=2)
