@@ -11,6 +11,7 @@ from typing import Any
 
 import jupytext
 import pytest
+from lesson_files import find_lessons
 from torch import Tensor, nn
 
 LESSONS = Path(__file__).resolve().parent.parent / "lessons"
@@ -87,7 +88,7 @@ def _cells(lesson: str, skip: str) -> dict[str, Any]:
 def exercises() -> list[Exercise]:
     """Return the exercises of all lessons, in order."""
     found = []
-    for path in sorted(LESSONS.glob("[0-9][0-9]_*.py")):
+    for path in find_lessons():
         prose = ""
         for cell in jupytext.read(path, fmt="py:percent").cells:
             if "exercise" in _tags(cell):

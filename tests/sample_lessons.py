@@ -18,28 +18,71 @@ def question(number, right):
 
 QUIZ = "".join(question(n, right) for n, right in enumerate((0, 1, 1, 0, 2), 1))
 
+STUB = """def double(x):
+    return None
+
+
+print("✓" if double(2) == 4 else "Not solved yet: what is x + x?")
+"""
+
+
+def exercise(number):
+    """Return an exercise of as many stars, and its solution."""
+    solved = STUB.replace("None", "2 * x")
+    return (
+        f"\n# %% [markdown]\n# ### {'★' * number} Twice\n#\n# Double it.\n\n\n"
+        f'# %% tags=["exercise"]\n{STUB}\n\n# %% tags=["solution"]\n{solved}'
+    )
+
+
 GOOD = (
     r"""# %% [markdown]
 # # 01 Sums
 #
 # The mean is $\frac{1}{N}\sum_{i=1}^{N} x_i$.
+#
+# **Reading** 3 minutes · **exercises** 25 minutes · **run time** quick CPU about 1 s
+# (two quiet cores), full GPU not measured
+
+# %% [markdown]
+# ## Three questions from before
+#
+# <details><summary>One?</summary>
+#
+# Two.
+#
+# </details>
+# <details><summary>Two?</summary>
+#
+# Three.
+#
+# </details>
+# <details><summary>Three?</summary>
+#
+# Four.
+#
+# </details>
 
 # %% tags=["setup"]
 import matplotlib.pyplot as plt
 
 # %% [markdown]
+# ## A question first
+#
 # The same cell twice.
 
 # %%
+# say it
 print("again")
 
 # %% [markdown]
 # Once more, then a figure.
 
 # %%
+# say it
 print("again")
 
-# %%
+# %% tags=["figure"]
 # Figure: an empty pair of axes;
 # nothing is drawn on it.
 
@@ -47,9 +90,10 @@ print("again")
 figure, ax = plt.subplots(figsize=(2, 1))
 
 # %% [markdown]
-# ## Results
+# ## Myths, tested
 
 # %%
+# the key result
 from IPython.display import display
 
 key = "application/vnd.resnet-course.result+json"
@@ -58,24 +102,13 @@ for result in ("first", "test accuracy 84.2 %"):
     display(bundle, raw=True)
 
 # %% [markdown]
+# ## Summary
+
+# %% [markdown]
 # ## Exercises
-
-
-# %% tags=["exercise"]
-def double(x):
-    return None
-
-
-print("✓" if double(2) == 4 else "Not solved yet: what is x + x?")
-
-
-# %% tags=["solution"]
-def double(x):
-    return 2 * x
-
-
-print("✓" if double(2) == 4 else "Not solved yet: what is x + x?")
-
+"""
+    + "".join(map(exercise, (1, 2, 3)))
+    + """
 # %% [markdown]
 # ## Quiz
 #

@@ -1,33 +1,48 @@
 """The rules of a lesson are checked, each broken in a small lesson made for it."""
 
 import pytest
-from check_lessons import check_lesson, count_words
-from sample_lessons import GOOD, QUIZ, choice, question
+from check_lessons import check_lesson, size_line
+from lesson_files import find_lessons, read_lesson
+from measure import count_words, measured
+from sample_lessons import GOOD, QUIZ, choice, exercise, question
 
 
 @pytest.fixture
 def problems_of(tmp_path):
     """Return a function that checks a lesson given as text."""
 
-    def check(text):
-        lesson = tmp_path / "01_sums.py"
+    def check(text, name="01_sums"):
+        lesson = tmp_path / f"{name}.py"
         lesson.write_text(text, encoding="utf-8")
+        minutes = measured(read_lesson(lesson).cells).reading_minutes
+        card = f"**Reading** {minutes} minutes"
+        lesson.write_text(text.replace(CARD, card), encoding="utf-8")
         return check_lesson(lesson)
 
     return check
 
 
-def test_good_lesson_keeps_the_rules(problems_of):
-    assert problems_of(GOOD) == []
+CARD = "**Reading** 3 minutes"
 
 
-LONG_CELL = "# %%\n" + "x = 1\n" * 31
+def test_good_lesson_keeps_the_rules(tmp_path):
+    lesson = tmp_path / "01_sums.py"
+    lesson.write_text(GOOD, encoding="utf-8")
+    assert check_lesson(lesson) == []
+
+
+LONG_CELL = "# %%\n# why\n" + "x = 1\n" * 26
 LONG_CLASS = "# %%\nclass A:\n" + "    x = 1\n" * 45
 FAIR_CLASS = (
     "# %%\nclass A:\n"
     '    """One.\n\n    Two\n    three.\n    """\n\n' + "    x = 1  # why\n" * 44
 )
 PROSE = "# %% [markdown]\n# " + "word " * 121 + "\n"
+
+
+def many(cell, number, between="# %% [markdown]\n# Prose.\n\n"):
+    """Return as many copies of a cell, with prose between them."""
+    return (f"{between}{cell}\n" * number).removeprefix(between)
 
 
 def before_exercises(addition):
@@ -43,12 +58,17 @@ STUB = '# %% tags=["exercise"]\ndef f():\n    pass\n\n\ncheck(f)\n'
 @pytest.mark.parametrize(
     ("addition", "complaint"),
     [
-        (LONG_CELL, "31 code lines, at most 30"),
+        (LONG_CELL, "26 code lines, at most 25"),
         (LONG_CLASS, "46 code lines, at most 45"),
         (PROSE, "121 words of prose, at most 120"),
         ('# %% tags=["solutions"]\nx = 1\n', "unknown tag 'solutions'"),
         ('# %% tags=["setup"]\nx = 1\n', "2 setup cells"),
-        ("# %%\nx = 1\n\n# %%\ny = 1\n", "third code cell in a row"),
+        (many("# %%\n# x\n", 3, ""), "third code cell in a row"),
+        ("# %%\nx = 1  # x\n", "should begin with a comment that names its goal"),
+        (
+            many(PROSE.replace("121", "120").replace("word " * 121, "word " * 120), 26),
+            "words, at most 3000",
+        ),
         ("# %%\n# !pip install torch\n", "installs something"),
         (STUB, "has no solution"),
         (
@@ -64,15 +84,106 @@ STUB = '# %% tags=["exercise"]\ndef f():\n    pass\n\n\ncheck(f)\n'
 )
 def test_rule_broken_is_named(problems_of, addition, complaint):
     prose = "# %% [markdown]\n# Prose.\n\n" if complaint[:5] != "third" else ""
-    (problem,) = problems_of(before_exercises(prose + addition))
-    assert complaint in problem
-    assert problem.startswith("01_sums")
+    problems = problems_of(before_exercises(prose + addition))
+    assert sum(complaint in problem for problem in problems) == 1
+    assert all(problem.startswith("01_sums") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        (CARD, "**Reading** 2 minutes", "the card should say '**Reading** 3 minutes"),
+        ("· **exercises** 25 minutes ·", "·", "**exercises** 25 minutes ·"),
+        ("# ### ★★ Twice", "# ### ★ Twice", "exercises of [1, 1, 3] stars"),
+        ("# ## Summary", "# ## Results", "one each of ## Three questions from before"),
+        (
+            "<details><summary>Two?</summary>\n#\n# Three.\n#\n# </details>",
+            "Two?",
+            "2 folded answers",
+        ),
+        (
+            '# %% tags=["setup"]\n',
+            '# %% tags=["setup"]\n' + "x = 1\n" * 12,
+            "13 code lines, at most 12",
+        ),
+    ],
+)
+def test_measure_not_kept_is_named(tmp_path, old, new, complaint):
+    assert old in GOOD
+    lesson = tmp_path / "01_sums.py"
+    lesson.write_text(GOOD.replace(old, new), encoding="utf-8")
+    problems = check_lesson(lesson)
+    assert sum(complaint in problem for problem in problems) == 1
+
+
+DIVE = """# %% [markdown]
+# # 01b Sums
+#
+# CARD · **run time** quick CPU about 1 s
+# (two quiet cores), full GPU not measured
+
+# %% tags=["setup"]
+import math
+""".replace("CARD", CARD)
+
+
+@pytest.mark.parametrize(
+    ("addition", "complaint"),
+    [
+        ("", ""),
+        (
+            many(LONG_CELL.replace("x = 1\n", "", 1), 9),
+            "225 visible lines, at most 200",
+        ),
+        (QUIZ, ""),
+        ("# %% [markdown]\n# ## Quiz\n", "has no quiz"),
+        (exercise(1) + exercise(2) + exercise(2), "3 exercises, at most 2"),
+    ],
+)
+def test_deep_dive_has_a_measure_of_its_own(problems_of, addition, complaint):
+    problems = problems_of(f"{DIVE}\n{addition}", "01b_sums")
+    assert bool(problems) == bool(complaint)
 
 
 def test_docstrings_comments_and_formulas_do_not_count(problems_of):
     assert problems_of(before_exercises("# %%\n# why\n" + FAIR_CLASS[5:])) == []
     assert count_words("A [link](https://a.b/c d) – $x + y$ and $$a\nb$$ end") == 4
     assert count_words("<details><summary>Two <code>words</code></summary>") == 2
+
+
+def test_lesson_not_yet_rewritten_keeps_the_rules_of_before(problems_of):
+    text = before_exercises(LONG_CELL.replace("# why\n", "")).replace(CARD, "")
+    assert problems_of(text, "05_sums") == []
+    assert len(problems_of(text, "05b_sums")) > 0
+
+
+def test_quiz_folds_references_and_comments_are_not_read(tmp_path):
+    lesson = tmp_path / "01_sums.py"
+    lesson.write_text(GOOD, encoding="utf-8")
+    before = size_line(lesson)
+    assert "visible lines 17/350, collapsed lines 1/120, code cells 11/32" in before
+    text = GOOD.replace("# ## References", "# ## References\n#\n# One, two.")
+    text = text.replace("# Four.", "# Four, five.").replace("**1. ", "**1. Now, ")
+    text = text.replace("# Double it.", "# Double<!-- by two --> it.")
+    lesson.write_text(text, encoding="utf-8")
+    assert size_line(lesson) == before
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ((), ["01_sums", "01b_more", "02_all"]),
+        (("01",), ["01_sums"]),
+        (("02", "01b"), ["01b_more", "02_all"]),
+        (("01_s",), ["01_sums"]),
+    ],
+)
+def test_a_number_names_a_lesson_or_its_deep_dive(tmp_path, names, found):
+    for name in ("02_all", "01b_more", "01_sums", "notes"):
+        (tmp_path / f"{name}.py").touch()
+    assert [lesson.stem for lesson in find_lessons(names, tmp_path)] == found
+    with pytest.raises(SystemExit, match="No lesson begins with '02b'"):
+        find_lessons(["02b"], tmp_path)
 
 
 FIFTH = question(5, right=2)
@@ -113,8 +224,7 @@ def test_wrong_quiz_is_named(problems_of, old, new, complaint):
 def test_quiz_stands_between_exercises_and_references(problems_of):
     before, after = GOOD.split("# ## Quiz")
     swapped = f"{before}# ## References{after}".removesuffix("References\n") + "Quiz\n"
-    (problem,) = problems_of(swapped)
-    assert "in this order" in problem
+    assert any("in this order" in problem for problem in problems_of(swapped))
 
 
 @pytest.mark.parametrize(

@@ -63,11 +63,13 @@ def test_ids_are_of_the_content_and_unique(lesson):
     assert len(set(before) & set(after)) == len(before) - 1
 
 
-def test_notebook_keeps_tags_and_folds_solutions(built):
+def test_notebook_keeps_tags_and_folds_figures_and_solutions(built):
     notebook = nbformat.read(built.with_suffix(".ipynb"), as_version=4)
     tagged = {cell.metadata.tags[0]: cell for cell in notebook.cells if cell.metadata}
-    assert set(tagged) == {"setup", "exercise", "solution"}
-    assert tagged["solution"].metadata.jupyter.source_hidden
+    assert set(tagged) == {"setup", "figure", "exercise", "solution"}
+    hidden = {tag for tag, cell in tagged.items() if "jupyter" in cell.metadata}
+    assert hidden == {"figure", "solution"}
+    assert tagged["figure"].metadata.jupyter.source_hidden
     assert notebook.metadata.kernelspec.name == "python3"
 
 

@@ -1,6 +1,6 @@
-"""Checks the anatomy of the lessons, as far as a machine can.
+"""Checks the anatomy of the lessons, as far as a machine can, and prints their size.
 
-python tools/check_lessons.py [01 03 …]
+python tools/check_lessons.py [01 01b 03 …]
 """
 
 from __future__ import annotations
@@ -11,54 +11,157 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lesson_files import find_lessons, first_line, read_lesson, tags_of
+from lesson_files import (
+    find_lessons,
+    first_line,
+    is_dive,
+    number_of,
+    read_lesson,
+    tags_of,
+)
+from measure import FOLD, Measure, card_of, count_code_lines, count_words, measured
 from nbformat import NotebookNode
 from quiz_rules import MOST_WORDS as MOST_QUESTION_WORDS
 from quiz_rules import check_quiz, is_question
 
-TAGS = {"setup", "check", "exercise", "solution", "long-run"}
-MOST_CODE_LINES = 30
+# Not yet rewritten to the measure (27 November 2026): for these, the rules of before.
+NOT_YET_MEASURED = {"05", "06", "07", "08"}
+TAGS = {"setup", "figure", "check", "exercise", "solution", "long-run"}
+MOST_CODE_LINES, MOST_CODE_LINES_BEFORE = 25, 30
+MOST_SETUP_LINES, MOST_SETUP_LINES_BEFORE = 12, 15
 MOST_CLASS_LINES = 45
-MOST_SETUP_LINES = 15
 MOST_WORDS = 120
 MOST_CODE_CELLS_IN_A_ROW = 2
+MOST_EXERCISES_OF_A_DIVE = 2
+# words, visible and collapsed code lines, code cells, minutes of reading: at most
+BUDGET = {"lesson": (3000, 350, 120, 32, 58), "deep dive": (1500, 200, 80, 16, 32)}
+UNITS = ("words", "visible lines", "collapsed lines", "code cells", "minutes to read")
+HEADINGS = (
+    "## Three questions from before",
+    "## A question first",
+    "## Myths, tested",
+    "## Summary",
+    "## Exercises",
+    "## Quiz",
+    "## References",
+)
+BEGINS_WELL = re.compile(r"#|%|class |def |@")
 INSTALL = re.compile(r"\b(pip3?|conda|mamba|apt|apt-get|npm)\b[\w\s-]*\binstall\b")
-MATHS = re.compile(r"\$\$.*?\$\$|\$.*?\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.DOTALL)
-LINK_TARGET = re.compile(r"\]\([^)]*\)|<https?:[^>]*>")
-HTML_TAG = re.compile(r"</?\w+>")
 
 
 def check_lesson(lesson: Path) -> list[str]:
     """Return what breaks the course's rules in a lesson, one sentence each."""
     cells = read_lesson(lesson).cells
+    is_measured = number_of(lesson) not in NOT_YET_MEASURED
     problems = [
         f"{lesson.stem}, cell {number} ({first_line(cell)!r}): {problem}"
         for number, cell in enumerate(cells, 1)
-        for problem in check_cell(cell)
+        for problem in check_cell(cell, is_measured)
     ]
-    for check in (check_order, check_quiz):
+    checks = [check_order]
+    if is_measured:
+        checks += [check_dive_measure if is_dive(lesson) else check_core_measure]
+    if not is_dive(lesson):
+        checks += [check_quiz]
+    for check in checks:
         problems += [f"{lesson.stem}: {problem}" for problem in check(cells)]
     return problems
 
 
-def check_cell(cell: NotebookNode) -> Iterator[str]:
+def check_cell(cell: NotebookNode, is_measured: bool = True) -> Iterator[str]:
     """Yield what is wrong with one cell by itself."""
-    for tag in sorted(set(tags_of(cell)) - TAGS):
+    tags = {*tags_of(cell)}
+    for tag in sorted(tags - TAGS):
         yield f"unknown tag {tag!r}; there are {', '.join(sorted(TAGS))}."
     if cell.cell_type == "markdown":
-        words = count_words(cell.source)
-        most = MOST_QUESTION_WORDS if is_question(cell) else MOST_WORDS
+        question = is_question(cell)
+        words = count_words(cell.source if question else FOLD.sub(" ", cell.source))
+        most = MOST_QUESTION_WORDS if question else MOST_WORDS
         if words > most:
             yield f"{words} words of prose, at most {most}."
         return
     lines, has_class = count_code_lines(cell.source)
-    most = MOST_CLASS_LINES if has_class else MOST_CODE_LINES
-    if "setup" in tags_of(cell):
-        most = MOST_SETUP_LINES
+    most = MOST_CODE_LINES if is_measured else MOST_CODE_LINES_BEFORE
+    most = MOST_CLASS_LINES if has_class else most
+    if "setup" in tags:
+        most = MOST_SETUP_LINES if is_measured else MOST_SETUP_LINES_BEFORE
     if lines > most:
         yield f"{lines} code lines, at most {most}."
     if INSTALL.search(cell.source):
         yield "installs something; constraints.txt and pyproject.toml do that."
+    needs_goal = is_measured and not tags & {"setup", "exercise", "solution"}
+    if needs_goal and not BEGINS_WELL.match(cell.source):
+        yield "should begin with a comment that names its goal."
+
+
+def check_core_measure(cells: list[NotebookNode]) -> Iterator[str]:
+    """Yield where a lesson keeps not to its budget, its card or its plan."""
+    found = measured(cells)
+    yield from check_budget(found, "lesson")
+    yield from check_card(cells, found)
+    if sorted(found.stars) != [1, 2, 3]:
+        yield f"exercises of {list(found.stars)} stars; there should be 1, 2 and 3."
+    text = prose(cells)
+    headings = [line for line in re.findall(r"(?m)^## .+$", text) if line in HEADINGS]
+    if tuple(headings) != HEADINGS:
+        yield f"there should be one each of {', '.join(HEADINGS)}, in this order."
+    folds = text.partition(HEADINGS[0])[2].partition("\n## ")[0].count("<details")
+    if folds != 3:
+        yield f"{folds} folded answers under {HEADINGS[0]!r}; there should be 3."
+
+
+def check_dive_measure(cells: list[NotebookNode]) -> Iterator[str]:
+    """Yield where a deep dive keeps not to its budget or its card."""
+    found = measured(cells)
+    yield from check_budget(found, "deep dive")
+    yield from check_card(cells, found)
+    if len(found.stars) > MOST_EXERCISES_OF_A_DIVE:
+        yield f"{len(found.stars)} exercises, at most {MOST_EXERCISES_OF_A_DIVE}."
+    if re.search(r"(?m)^## Quiz$", prose(cells)):
+        yield "a deep dive has no quiz."
+
+
+def check_budget(found: Measure, kind: str) -> Iterator[str]:
+    """Yield what there is too much of."""
+    for count, most, unit in zip(counts(found), BUDGET[kind], UNITS, strict=True):
+        if count > most:
+            yield f"{count} {unit}, at most {most} in a {kind}."
+
+
+def check_card(cells: list[NotebookNode], found: Measure) -> Iterator[str]:
+    """Yield what the card in the first cell should say, where it says otherwise."""
+    minutes = found.reading_minutes, found.exercise_minutes
+    if card_of(cells) != minutes:
+        exercises = f"**exercises** {minutes[1]} minutes · " if found.stars else ""
+        yield (
+            f"the card should say '**Reading** {minutes[0]} minutes · {exercises}"
+            "**run time** quick CPU …, full GPU …'."
+        )
+
+
+def counts(found: Measure) -> tuple[int, ...]:
+    """Return what a budget limits, in its order."""
+    sizes = found.words, found.visible, found.collapsed, found.cells
+    return *sizes, found.reading_minutes
+
+
+def prose(cells: list[NotebookNode]) -> str:
+    """Return all Markdown of a lesson."""
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def size_line(lesson: Path) -> str:
+    """Return one line of what is counted of a lesson, beside what is allowed."""
+    found = measured(read_lesson(lesson).cells)
+    budget = BUDGET["deep dive" if is_dive(lesson) else "lesson"]
+    parts = [
+        f"{unit} {count}/{most}"
+        for count, most, unit in zip(counts(found), budget, UNITS, strict=True)
+    ]
+    before = number_of(lesson) in NOT_YET_MEASURED
+    parts += [f"minutes of exercises {found.exercise_minutes}"]
+    parts += ["not yet held to it"] if before else []
+    return f"{lesson.stem}: {', '.join(parts)}"
 
 
 def check_order(cells: list[NotebookNode]) -> Iterator[str]:
@@ -106,33 +209,10 @@ def defined_names(tree: ast.Module) -> set[str]:
     return {node.name for node in tree.body if isinstance(node, kinds)}
 
 
-def count_words(prose: str) -> int:
-    """Return the words of a prose cell; formulas, link targets and tags are none."""
-    prose = LINK_TARGET.sub("]", MATHS.sub(" ", HTML_TAG.sub(" ", prose)))
-    return sum(bool(re.search(r"\w", word)) for word in prose.split())
-
-
-def count_code_lines(source: str) -> tuple[int, bool]:
-    """Return the lines of code but for blanks, comments and docstrings; any class?"""
-    lines = {
-        number
-        for number, line in enumerate(source.splitlines(), 1)
-        if line.strip() and not line.lstrip().startswith("#")
-    }
-    magic = re.compile(r"^(\s*)[%!]", re.MULTILINE)
-    tree = ast.parse(magic.sub(r"\1pass #", source))
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and ast.get_docstring(node) is not None:
-            text = node.body[0]
-            lines -= set(range(text.lineno, text.end_lineno + 1))
-    has_class = any(isinstance(node, ast.ClassDef) for node in tree.body)
-    return len(lines), has_class
-
-
 def main(names: list[str]) -> int:
     """Check the lessons; return the exit status."""
     lessons = find_lessons(names)
+    print(*map(size_line, lessons), sep="\n")
     problems = [problem for lesson in lessons for problem in check_lesson(lesson)]
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -20,8 +20,9 @@ import nbformat
 from check_lessons import count_words
 from lab import name_beside
 from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
+from measure import count_stars as stars
 from nbformat import NotebookNode
-from nbgrader_edition import CONFIG, assignment, stars
+from nbgrader_edition import CONFIG, assignment
 
 from course_utils._engine.files import write_atomically
 

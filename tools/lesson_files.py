@@ -24,19 +24,41 @@ KERNELSPEC = {
 
 
 def find_lessons(names: Sequence[str] = (), folder: Path = LESSONS) -> list[Path]:
-    """Return the lessons `NN_topic.py` in order; with names, those that begin so.
+    """Return the lessons `NN_topic.py`, each before its deep dive `NNb_topic.py`.
+
+    Args:
+        names: only these: `01` is the lesson, `01b` its deep dive, and the beginning of
+            a file's name that goes beyond its number will do, too.
+        folder: where they lie.
 
     Raises:
         SystemExit: there is no lesson, or a name fits none.
     """
-    lessons = sorted(folder.glob("[0-9][0-9]_*.py"))
+    found = [*folder.glob("[0-9][0-9]_*.py"), *folder.glob("[0-9][0-9]b_*.py")]
+    lessons = sorted(found)  # "_" comes before "b"
     if not lessons:
         raise SystemExit(f"No lesson (NN_topic.py) was found in {folder}.")
+    named = [p for p in lessons if any(fits(p, name) for name in names)]
     for name in names:
-        if not any(lesson.stem.startswith(name) for lesson in lessons):
+        if not any(fits(lesson, name) for lesson in lessons):
             stems = ", ".join(lesson.stem for lesson in lessons)
             raise SystemExit(f"No lesson begins with {name!r}; there are: {stems}.")
-    return [p for p in lessons if not names or p.stem.startswith(tuple(names))]
+    return named if names else lessons
+
+
+def number_of(lesson: Path) -> str:
+    """Return a lesson's number, such as "01", or "01b" for a deep dive."""
+    return lesson.stem.partition("_")[0]
+
+
+def is_dive(lesson: Path) -> bool:
+    """Return whether a lesson is a deep dive."""
+    return number_of(lesson).endswith("b")
+
+
+def fits(lesson: Path, name: str) -> bool:
+    """Return whether a lesson is meant by a number or by the beginning of its name."""
+    return name == number_of(lesson) or ("_" in name and lesson.stem.startswith(name))
 
 
 def lesson_sha256(lesson: Path) -> str:
@@ -61,7 +83,7 @@ def read_lesson(lesson: Path) -> NotebookNode:
         seen[key] += 1
         tags = list(cell.metadata.get("tags", []))
         cell.metadata = NotebookNode({"tags": tags} if tags else {})
-        if "solution" in tags:  # shown collapsed
+        if {"solution", "figure"} & {*tags}:  # shown collapsed
             cell.metadata["jupyter"] = {"source_hidden": True}
     metadata = {
         "kernelspec": KERNELSPEC,

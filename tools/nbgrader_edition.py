@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lesson_files import cell_id, first_line, tags_of
+from measure import count_stars
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
 CONFIG = Path(__file__).with_name("nbgrader_config.py")
-STARS = re.compile(r"(?m)^(?:### |\*\*)(★+)")  # as an exercise's title begins
 IMPORT = re.compile(r"(?m)^from course_classroom\.checks import .*$")
 KEPT = (ast.ClassDef, ast.FunctionDef, ast.Import, ast.ImportFrom)
 
@@ -58,12 +58,7 @@ class Exercise:
     @property
     def points(self) -> int:
         """One point a star."""
-        return stars(self.text)
-
-
-def stars(text: str) -> int:
-    """Return the stars of the last exercise that begins in a text, 0 without any."""
-    return len((STARS.findall(text) or [""])[-1])
+        return count_stars(self.text)
 
 
 def exercises(notebook: NotebookNode) -> list[Exercise]:
