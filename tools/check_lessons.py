@@ -21,6 +21,7 @@ from lesson_files import (
 )
 from measure import FOLD, Measure, card_of, count_code_lines, count_words, measured
 from nbformat import NotebookNode
+from numbers_in_prose import wrong_numbers
 from quiz_rules import MOST_WORDS as MOST_QUESTION_WORDS
 from quiz_rules import check_quiz, is_question
 
@@ -65,7 +66,7 @@ def check_lesson(lesson: Path) -> list[str]:
         checks += [check_quiz]
     for check in checks:
         problems += [f"{lesson.stem}: {problem}" for problem in check(cells)]
-    return problems
+    return problems + [f"{lesson.stem}: {p}" for p in wrong_numbers(prose(cells))]
 
 
 def check_cell(cell: NotebookNode, is_measured: bool = True) -> Iterator[str]:
