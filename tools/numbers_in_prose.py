@@ -24,7 +24,7 @@ from lesson_files import ROOT
 RESULTS = ROOT / "results"
 COMMENT = re.compile(r"<!--\s*results?\b:?(.*?)-->", re.DOTALL | re.IGNORECASE)
 NUMBER = re.compile(
-    r"(?<![\w.,])([-−]?\d[\d,]*(?:\.\d+)?)(?:\s?(%|points?|s|min|minutes|×))?\**$"
+    r"(?<![\w.,])([-−]?\d[\d,]*(?:\.\d+)?)(?:\s?(%|points?|s|min|minutes|×))?\**\Z"
 )
 STATS = {
     "mean": statistics.fmean,
