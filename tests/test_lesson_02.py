@@ -1,8 +1,9 @@
 """Lesson 02: its network is the package's, its counts are right, its checks judge."""
 
+import copy
+
 import pytest
 import torch
-import torchinfo
 from lesson_code import definitions, forward_source, wrong_shape_comments
 from torch import nn
 
@@ -10,7 +11,6 @@ from course_utils import models
 from course_utils.models.compare import first_difference
 
 LESSON = definitions("02_full_network")
-RESNEXT = {"groups": 32, "width_per_group": 4}
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ RESNEXT = {"groups": 32, "width_per_group": 4}
     [
         (models.BasicBlock, (2, 1, 1, 1), {}),
         (models.BasicBlock, (1, 2, 1, 1), {"stem": "cifar", "num_classes": 10}),
-        (models.Bottleneck, (1, 1, 2, 1), RESNEXT),
+        (models.Bottleneck, (1, 1, 2, 1), {}),
         (models.Bottleneck, (1, 1, 1, 2), {"include_top": False}),
     ],
 )
@@ -52,17 +52,23 @@ def test_the_lessons_network_starts_like_the_packages():
         assert spread[0] == pytest.approx(spread[1], rel=0.03)
 
 
-@pytest.mark.parametrize("factory", ["resnet18", "resnet50"])
-def test_counted_multiply_adds_are_torchinfos(factory):
-    model = getattr(models, factory)(stem="cifar")
-    counts = LESSON["count_multiply_adds"](model, 16)
-    theirs = torchinfo.summary(model, (1, 3, 16, 16), verbose=0, device="cpu")
-    rest = model.fc.bias.numel()  # torchinfo counts biases and norms as well
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            rest += norm.weight.numel() + norm.bias.numel()
-    assert sum(counts.values()) == theirs.total_mult_adds - rest
-    assert model.training
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_the_children_stand_in_the_order_of_forward(stem):
+    options = {"stem": stem, "include_top": False}
+    backbone = LESSON["ResNet"](models.BasicBlock, (1, 1, 1, 1), **options).train()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        found = nn.Sequential(*backbone.children())(images)
+        assert torch.equal(found, backbone(images))
+
+
+def test_size_and_cost_leaves_a_network_where_it_is():
+    with torch.device("meta"):
+        network = models.resnet34()
+    size, cost = LESSON["size_and_cost"](network)
+    assert size == 21_797_672
+    assert cost / 1e9 == pytest.approx(3.66, abs=0.005)
+    assert {p.device.type for p in network.parameters()} == {"meta"}
 
 
 def test_receptive_field():
@@ -76,7 +82,7 @@ def test_stride_on_the_first_1x1_gives_the_papers_count():
     LESSON["stride_on_the_first_1x1"](network)
     strides = [block.conv1.stride for block in (network.layer1[0], network.layer2[0])]
     assert strides == [(1, 1), (2, 2)]
-    assert sum(LESSON["count_multiply_adds"](network).values()) / 1e9 < 3.9
+    assert LESSON["size_and_cost"](network)[1] / 1e9 == pytest.approx(3.86, abs=0.005)
 
 
 def two_a_block(block, layers):
@@ -97,11 +103,13 @@ def four_stages(block, layers):
     return LESSON["depth_in_the_name"](block, (first, second, third, fourth))
 
 
-def parameters(depth, num_classes=10, *, norm=2, bias=0, halved=True, head_bias=True):
+def parameters(
+    depth, num_classes=10, *, norm=2, bias=0, halved=True, head_bias=True, stem=True
+):
     def layer(in_channels, channels):
         return (9 * in_channels + bias + norm) * channels
 
-    total, n = layer(3, 16), (depth - 2) // 6
+    total, n = layer(3, 16) * stem, (depth - 2) // 6
     for channels in (16, 32, 64):
         first = channels // 2 if halved and channels > 16 else channels
         total += layer(first, channels) + (2 * n - 1) * layer(channels, channels)
@@ -121,44 +129,43 @@ def built(depth, num_classes):
     return sum(p.numel() for p in network.parameters())
 
 
-class Head(nn.Module):
-    """A classifier with the mistakes that one can make."""
+def averaged(*, in_place=False, always=False, ceil_mode=True, stride=1, new=False):
+    """The exercise's solution, with one of the mistakes that one can make."""
 
-    def __init__(self, backbone, num_classes, frozen=True, channels=None, pool=True):
-        super().__init__()
-        self.backbone = backbone.requires_grad_(not frozen)
-        with torch.no_grad():
-            measured = backbone.eval()(torch.zeros(1, 3, 64, 64)).shape[1]
-        self.fc = nn.Linear(channels or measured, num_classes)
-        self.pool = pool
+    def answer(network):
+        changed = network if in_place else copy.deepcopy(network)
+        for block in changed.modules():
+            shortcut = getattr(block, "downsample", None)
+            if shortcut is None or (shortcut[0].stride == (1, 1) and not always):
+                continue
+            conv, norm = shortcut
+            if new:
+                conv = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+            conv.stride = (stride, stride)
+            pool = nn.AvgPool2d(2, ceil_mode=ceil_mode)
+            block.downsample = nn.Sequential(pool, conv, norm)
+        return changed
 
-    def forward(self, images):
-        features = self.backbone(images)
-        return self.fc(features.mean((2, 3)) if self.pool else features.flatten(1))
-
-
-class Frozen(LESSON["FrozenClassifier"]):
-    """The solution, to be spoilt."""
-
-
-class HighestFeature(Frozen):
-    def forward(self, images):
-        return self.fc(self.backbone(images).amax(dim=(2, 3)))
+    return answer
 
 
-class NoGradient(Frozen):
-    @torch.no_grad()
-    def forward(self, images):
-        return super().forward(images)
+def largest(network):
+    changed = averaged()(network)
+    for block in changed.modules():
+        if isinstance(getattr(block, "downsample", None), nn.Sequential):
+            parts = list(block.downsample)
+            if isinstance(parts[0], nn.AvgPool2d):
+                parts[0] = nn.MaxPool2d(2, ceil_mode=True)
+            block.downsample = nn.Sequential(*parts)
+    return changed
 
 
-class ReturnsNothing(Frozen):
-    def train(self, mode=True):
-        super().train(mode)
-
-
-def headed(**mistake):
-    return lambda backbone, num_classes: Head(backbone, num_classes, **mistake)
+def new_weights(network):
+    changed = averaged()(network)
+    for block in changed.modules():
+        if getattr(block, "downsample", None) is not None:
+            block.downsample[-2].reset_parameters()
+    return changed
 
 
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py
@@ -172,12 +179,14 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("cifar_parameters", counted(head_bias=False), "nn.Linear have besides"),
     ("cifar_parameters", counted(halved=False), "how many channels enter"),
     ("cifar_parameters", counted(norm=7), "stage by stage"),
+    ("cifar_parameters", counted(stem=False), "does the stem"),
     ("cifar_parameters", built, "places in its kernel"),
-    ("frozen_classifier", headed(frozen=False), "requires a gradient"),
-    ("frozen_classifier", headed(), "in which mode is the backbone"),
-    ("frozen_classifier", headed(channels=100), "how many channels"),
-    ("frozen_classifier", headed(pool=False), "height and width"),
-    ("frozen_classifier", HighestFeature, "the mean over height"),
-    ("frozen_classifier", NoGradient, "what does it enclose"),
-    ("frozen_classifier", ReturnsNothing, "nn.Module's own does"),
+    ("averaged_shortcuts", copy.deepcopy, "does the block get its new shortcut"),
+    ("averaged_shortcuts", averaged(in_place=True), "copy.deepcopy"),
+    ("averaged_shortcuts", averaged(always=True), "with stride 1, too"),
+    ("averaged_shortcuts", averaged(stride=2), "who has the stride"),
+    ("averaged_shortcuts", averaged(ceil_mode=False), "how many positions"),
+    ("averaged_shortcuts", averaged(new=True), "the same 1×1"),
+    ("averaged_shortcuts", largest, "mean was asked for"),
+    ("averaged_shortcuts", new_weights, "with their weights"),
 ]

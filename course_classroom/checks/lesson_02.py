@@ -5,11 +5,17 @@ from collections.abc import Callable
 from unittest import mock
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import close, module, moved, number, tensor
+from course_classroom.checks.values import (
+    close,
+    module,
+    moved,
+    number,
+    refuse_slips,
+    tensor,
+)
 from course_utils.models import BasicBlock, Bottleneck, ResNet, cifar_resnet
 
 NAMES = (  # some with a name of their own, some that nobody built
@@ -77,75 +83,95 @@ def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
         -in_norms: "too few. Hint: norms have trained numbers too.",
         in_norms: "too many. Hint: running statistics are not trained.",
         in_norms // 2: "too many. Hint: do these convolutions have a bias?",
+        -464: "too few. Hint: does the stem still count?",
         -num_classes: "too few. Hint: what does nn.Linear have besides its weights?",
         wider: "too many. Hint: how many channels enter a wider stage's first block?",
     }
     return reasons.get(
         excess,
         f"{abs(excess)} too {'many' if excess > 0 else 'few'}. Hint: compare stage by "
-        "stage with sum(p.numel() for p in network.layer1.parameters()).",
+        "stage: sum(p.numel() for p in models.cifar_resnet(20).layer1.parameters()).",
     )
 
 
 @exercise(
-    hint="write a module of your own; which of its methods does a training loop call "
-    "before each epoch? To count channels, run the backbone once."
+    hint="go through the modules of a copy; which of them have a `downsample` that is "
+    "not None, and which stride has its convolution?"
 )
-def frozen_classifier(answer: Callable[[nn.Module, int], nn.Module]) -> str:
-    """Check a classifier whose backbone stays as it was."""
-    for block, channels in ((BasicBlock, 512), (Bottleneck, 2048)):
-        backbone = ResNet(block, (1, 1, 1, 1), include_top=False)
-        before = copy.deepcopy(backbone).eval()
-        model = module(answer(backbone, 5))
-        for height, width in ((48, 48), (33, 80)):
-            _check_shape(model, height, width)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        count = sum(p.numel() for p in trained)
-        if count != 5 * channels + 5:
+def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
+    """Check a copy of a network whose dashed shortcuts average before they project."""
+    for block in (BasicBlock, Bottleneck):
+        network = _stirred(ResNet(block, (1, 2, 1, 1), 5).eval())
+        right, slips = _averaged(network), _slips(network)
+        layers, state = str(network), copy.deepcopy(network.state_dict())
+        changed = module(answer(network))
+        if str(network) != layers or moved(network, state):
             raise Wrong(
-                f"{count} parameters would be trained, expected {5 * channels + 5}. "
-                "Hint: what of the backbone, and what of the head, requires a gradient?"
+                "The network that your function was given has changed; a changed copy "
+                "was expected. Hint: begin with copy.deepcopy(network)."
             )
-        if model.train() is not model:
+        sizes = [sum(p.numel() for p in net.parameters()) for net in (changed, network)]
+        if sizes[0] != sizes[1]:
             raise Wrong(
-                "model.train() does not return the model. Hint: nn.Module's own does, "
-                "and training loops rely on it."
+                f"The copy has {sizes[0]} parameters, the network has {sizes[1]}. "
+                "Hint: the same 1×1 and the same norm go into the new shortcut."
             )
-        images = torch.randn(4, 3, 40, 40) + 1
-        logits = model(images)
-        if moved(backbone, before.state_dict()):
-            raise Wrong(
-                "The running statistics of the backbone's norms moved. Hint: in which "
-                "mode is the backbone when you build the module, and after its train()?"
-            )
-        with torch.no_grad():
-            features = before(images).mean((2, 3))
-        _check_head(logits, features, trained)
-    return "Any image size works, only the head learns, and the norms stand still."
+        for size in (64, 72):
+            images = torch.randn(2, 3, size, size)
+            found = _logits(changed.eval(), images, block)
+            refuse_slips(found, {hint: net(images) for hint, net in slips.items()})
+            if not close(found, right(images), atol=1e-4):
+                raise Wrong(
+                    "The shapes are right, the logits are not. Hint: the mean over "
+                    "2 × 2 positions, then the 1×1, then the norm, with their weights."
+                )
+    return "Each projection sees every position, at any size; the weights are the same."
 
 
-def _check_shape(model: nn.Module, height: int, width: int) -> None:
+def _stirred(network: nn.Module) -> nn.Module:
+    """Return the network, its norms as if they had been trained."""
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean, std=0.1)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+    return network.requires_grad_(False)
+
+
+def _averaged(network: nn.Module, pool: type[nn.Module] = nn.AvgPool2d) -> nn.Module:
+    """Return a copy whose shortcuts with stride 2 pool, and then project."""
+    changed = copy.deepcopy(network)
+    for block in changed.modules():
+        shortcut = getattr(block, "downsample", None)
+        if shortcut is not None and shortcut[0].stride == (2, 2):
+            shortcut[0].stride = (1, 1)
+            block.downsample = nn.Sequential(pool(2, ceil_mode=True), *shortcut)
+    return changed
+
+
+def _slips(network: nn.Module) -> dict[str, nn.Module]:
+    """Return networks with typical mistakes, by the sentence that tells them."""
+    return {
+        "The copy computes what the network does. Hint: which shortcuts have stride "
+        "2, and does the block get its new shortcut?": network,
+        "The logits are those of the largest of 2 × 2 positions. Hint: their mean was "
+        "asked for.": _averaged(network, nn.MaxPool2d),
+    }
+
+
+def _logits(network: nn.Module, images: Tensor, block: type) -> Tensor:
+    """Return logits, or raise `Wrong` where the shapes in the network do not fit."""
     try:
-        found = model(torch.randn(2, 3, height, width))
+        found = network(images)
     except RuntimeError as error:
+        reason = str(error).splitlines()[0][:100]
+        hint = (
+            "how many positions leave a 3×3 with stride 2, and how many your shortcut?"
+        )
+        if images.shape[-1] == 64:
+            hint = "who has the stride now, the mean or the 1×1?"
+            if block is Bottleneck:
+                hint = "is there a dashed shortcut with stride 1, too?"
         raise Wrong(
-            f"Images (2, 3, {height}, {width}) do not get through: {error}. Hint: "
-            "how many channels does this backbone put out, and what is left of "
-            "height and width?"
+            f"Images {tuple(images.shape)} do not get through: {reason}. Hint: {hint}"
         ) from error
-    tensor(found, (2, 5), "one row an image, whatever its height and width.")
-
-
-def _check_head(logits: Tensor, features: Tensor, trained: list[nn.Parameter]) -> None:
-    """Raise `Wrong` unless the logits are a linear layer's, and it learns."""
-    weight, bias = sorted(trained, key=lambda p: -p.ndim)
-    if not close(logits, F.linear(features, weight.flatten(1), bias), atol=1e-4):
-        raise Wrong(
-            "The shape is right, the values are not. Hint: the mean over height and "
-            "width, then one linear layer, with nothing before, between or after."
-        )
-    if not logits.requires_grad:
-        raise Wrong(
-            "No gradient reaches the head. Hint: if there is a no_grad(), what does it "
-            "enclose?"
-        )
+    return tensor(found, (len(images), 5), "a copy of the network gives logits.")
