@@ -1,9 +1,10 @@
 # Everything here sets up .venv first, if it is missing or no longer fits.
-#   make course      run every lesson, with a site of them in build/course/
+#   make course      run the lessons, with a site of them in build/course/
+#                    (their deep dives, too: LESSONS=all; some only: LESSONS="01 01b")
 #   make site        the course site, from notebooks/ as they are, in build/site/
 #   make lab         JupyterLab on your own copy of the lessons, in my_course/
 #   make test        every test, and every notebook
-#   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 03")
+#   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 01b")
 #   make bench       measure the speed of training, as ratios; some minutes
 #   make results-03  record lesson 03's runs, three seeds, on the data of COURSE_DATA
 #   make results-06  record lesson 06's comparisons, three seeds; downloads 0.6 GB

@@ -25,8 +25,6 @@ exclude_patterns = []
 nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"  # tables that cells display are tables
-nb_code_prompt_show = "Show the solution"  # nothing else is folded
-nb_code_prompt_hide = "Hide the solution"
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 # Cells may begin with any heading; a lesson's key result is shown as its plain text.
@@ -88,9 +86,9 @@ def sections_as_fields(app, what, name, obj, options, lines):
         flags=re.M,
     )
     for lesson in Path(app.srcdir, "notebooks").glob("*.ipynb"):
-        number = lesson.name[:2]
+        number = lesson.name.partition("_")[0]  # "01", or "01b" for a deep dive
         link = f":doc:`lesson {number} </notebooks/{lesson.stem}>`"
-        text = re.sub(rf"(?<=^:Taught in: )lesson {number}", link, text, flags=re.M)
+        text = re.sub(rf"(?<=^:Taught in: )lesson {number}\b", link, text, flags=re.M)
     lines[:] = text.split("\n")
 
 

@@ -76,7 +76,7 @@ import matplotlib.pyplot as plt
 print("again")
 
 # %% [markdown]
-# Once more, then a figure.
+# Once more, then a figure.<!-- an invisible comment -->
 
 # %%
 # say it

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,10 +12,11 @@ import nbformat
 import pytest
 from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
 from nbgrader.preprocessors import ClearHiddenTests, ClearSolutions
-from nbgrader_edition import assignment, exercises, free_names
+from nbgrader_edition import assignment, exercises, free_names, has_exercises
 from sample_lessons import code_cells
 
 DOCS = Path(__file__).parent.parent / "docs"
+WITH_EXERCISES = [path for path in find_lessons() if has_exercises(read_lesson(path))]
 NAME = "01_sums"
 LESSON = """# %% [markdown]
 # # 01 · Sums
@@ -113,14 +113,16 @@ def test_teacher_edition_is_open_and_estimates_the_time(lesson, tmp_path):
     assert not any("jupyter" in cell.metadata for cell in cells)
     assert any("stride != 1" in cell.source for cell in cells)
     text = "\n".join(c.source for c in cells if c.cell_type == "markdown")
-    # 600 words; a code cell; two stars, which are 10 minutes, and some words
+    # 600 words; five lines of code; an exercise of two stars, 8 minutes, and its stub
     assert "## One\n\n> ⏱ about 5 min (estimate)\n" in text
-    assert "## Two\n\n> ⏱ about 2 min (estimate)\n" in text
-    assert "The text.\n\n> ⏱ This exercise: about 11 min (estimate)." in text
+    assert "## Two\n\n> ⏱ about 1 min (estimate)\n" in text
+    assert "## Exercises\n\n> ⏱ about 9 min (estimate)\n" in text
+    assert "The text.\n\n> ⏱ This exercise: about 8 min (estimate)." in text
+    assert text.endswith("## References\n")
     first = cells[0].source
-    assert first.startswith("# 01 · Sums\n\n> ⏱ **For the teacher:** about 21 min ")
-    sections = re.findall(r"## .*\n\n> ⏱ about (\d+) min", text)
-    assert sum(map(int, sections)) == 21 - 2  # what comes before them: 2
+    assert first.startswith(
+        "# 01 · Sums\n\n> ⏱ **For the teacher:** about 14 min in all, 8 of them for "
+    )
     assert first.endswith("\n\nWords.")
 
 
@@ -228,7 +230,7 @@ def released(notebook):
     return ClearHiddenTests().preprocess(notebook, {})[0]
 
 
-@pytest.mark.parametrize("path", find_lessons(), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WITH_EXERCISES, ids=lambda path: path.stem)
 def test_what_is_handed_out_holds_the_very_stubs(path):
     parts = exercises(read_lesson(path))
     cells = code_cells(released(assignment(read_lesson(path))))
@@ -254,12 +256,18 @@ for path in sys.argv[1:]:
 def test_the_solutions_pass_without_the_rest_of_their_lesson(tmp_path):
     assert editions.main(["--nbgrader", str(tmp_path)]) == 0
     paths = sorted(tmp_path.glob("source/*/*.ipynb"))
-    assert len(paths) == len(find_lessons())
+    assert len(paths) == len(WITH_EXERCISES)
     env = os.environ | {"COURSE_DATA": "built-in", "MPLBACKEND": "agg"}
     command = [sys.executable, "-c", SOLVE, *paths]
     solved = subprocess.run(command, env=env, capture_output=True, text=True)
     assert solved.returncode == 0, solved.stderr
     assert "✗" not in solved.stdout
+
+
+def test_a_deep_dive_without_exercises_is_no_assignment(lesson, tmp_path, capsys):
+    lesson.write_text(LESSON.partition("# %% [markdown]\n# ## Exercises")[0], "utf-8")
+    assert write("nbgrader", tmp_path) == 0
+    assert capsys.readouterr().out == "nbgrader_config.py: new\n"
 
 
 def test_the_courses_own_notebooks_are_no_place_for_an_edition(lesson):
@@ -294,7 +302,7 @@ def test_an_exercise_that_needs_results_is_left_out_and_named(lesson, tmp_path, 
 
 def test_the_page_has_the_points():
     page = (DOCS / "grading.md").read_text(encoding="utf-8")
-    for path in find_lessons():
+    for path in WITH_EXERCISES:
         points = [part.points for part in exercises(read_lesson(path))]
         row = f"| `{path.stem}` | {' + '.join(map(str, points))} | {sum(points)} |"
         assert row in page

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 EXERCISES = exercises()
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
 TABLES = {
-    path.stem[-2:]: import_module(path.stem).WRONG
-    for path in sorted(Path(__file__).parent.glob("test_lesson_[0-9][0-9].py"))
+    path.stem.rpartition("_")[2]: getattr(import_module(path.stem), "WRONG", [])
+    for path in sorted(Path(__file__).parent.glob("test_lesson_[0-9][0-9]*.py"))
 }
 EVERY = pytest.mark.parametrize(
-    "exercise", EXERCISES, ids=lambda exercise: f"{exercise.lesson[:2]}-{exercise.name}"
+    "exercise", EXERCISES, ids=lambda exercise: f"{exercise.lesson[:3]}-{exercise.name}"
 )
 WRONG = [pytest.param(*row, id=f"{n}-{row[0]}") for n in TABLES for row in TABLES[n]]
 

@@ -6,7 +6,7 @@ That they run is for nbmake to show, which executes each of them.
 import pytest
 from build_notebooks import check, stray
 from check_lessons import check_lesson
-from lesson_files import LESSONS, find_lessons
+from lesson_files import LESSONS, find_lessons, number_of
 
 
 @pytest.mark.parametrize("lesson", find_lessons(), ids=lambda lesson: lesson.stem)
@@ -23,5 +23,7 @@ def test_every_notebook_has_a_lesson():
     assert stray() == []
 
 
-def test_every_lesson_is_numbered():
+def test_every_lesson_is_numbered_and_every_deep_dive_has_its_lesson():
     assert sorted(LESSONS.glob("*.py")) == find_lessons()
+    numbers = {number_of(lesson) for lesson in find_lessons()}
+    assert {number[:2] for number in numbers} <= numbers

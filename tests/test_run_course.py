@@ -22,11 +22,13 @@ TOOLS = Path(run_course.__file__).parent
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """Exit status, printed text and folder of a course of a good and a bad lesson."""
+    """Exit status, printed text and folder of a good lesson, its dive, a bad lesson."""
     folder = tmp_path_factory.mktemp("course")
-    lessons = [folder / "01_sums.py", folder / "02_fails.py", folder / "03_sums.py"]
-    for path, text in zip(lessons, (GOOD, BAD, GOOD), strict=True):
+    lessons = [folder / "01_sums.py", folder / "01b_more.py", folder / "02_fails.py"]
+    dive = GOOD.replace("# 01 Sums", "# 01b More sums")
+    for path, text in zip(lessons, (GOOD, dive, BAD), strict=True):
         path.write_text(text, encoding="utf-8")
+    (folder / "02b_other.py").write_text(BAD, encoding="utf-8")
     with (
         contextlib.redirect_stdout(io.StringIO()) as printed,
         pytest.MonkeyPatch.context() as patch,
@@ -43,8 +45,11 @@ def test_failing_cell_is_named_and_the_others_run(course):
     assert "FAILED 02_fails, cell 5 ('shape = (3,)'): ValueError: a shape" in printed
     lines = printed.splitlines()
     rows = {line.split()[0]: at for at, line in enumerate(lines) if "GiB" in line}
-    assert set(rows) == {"01_sums", "02_fails", "03_sums"}
-    for name in ("01_sums", "03_sums"):
+    assert set(rows) == {"01_sums", "01b_more", "02_fails"}
+    assert (
+        "Deep dives that did not run: 02b_other. `make course LESSONS=all`" in printed
+    )
+    for name in ("01_sums", "01b_more"):
         assert re.search(r" \d+ s +0\.[1-9] GiB  drawn", lines[rows[name]])
         assert lines[rows[name] + 1] == "    test accuracy 84.2 %"
     assert lines[rows["02_fails"]].endswith("GiB  –")
@@ -56,6 +61,22 @@ def test_failed_notebook_shows_how_far_it_came(course):
     cells = code_cells(nbformat.read(path, as_version=4))
     assert [cell.execution_count for cell in cells] == [1, 2, 3, None]
     assert cells[2].outputs[0].ename == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("names", "run"),
+    [
+        ([], ["01_sums", "02_all"]),
+        (["all"], ["01_sums", "01b_more", "02_all"]),
+        (["01", "01b"], ["01_sums", "01b_more"]),
+    ],
+)
+def test_deep_dives_run_where_they_are_asked_for(tmp_path, monkeypatch, names, run):
+    for name in ("01_sums", "01b_more", "02_all"):
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.setattr(run_course, "LESSONS", tmp_path)
+    monkeypatch.setattr(run_course, "run_course", lambda lessons: lessons)
+    assert [lesson.stem for lesson in run_course.main(names)] == run
 
 
 def test_course_never_downloads_and_spares_the_readers_runs(monkeypatch, tmp_path):
@@ -71,14 +92,19 @@ def test_course_never_downloads_and_spares_the_readers_runs(monkeypatch, tmp_pat
 def test_the_site_is_that_of_the_lessons_that_ran(course):
     pages = course[2]
     made = {path.stem for path in (pages / "notebooks").glob("*.html")}
-    assert made == {"01_sums", "02_fails", "03_sums"}
+    assert made == {"01_sums", "01b_more", "02_fails"}
     landing = (pages / "index.html").read_text(encoding="utf-8")
     assert 'href="notebooks/01_sums.html"' in landing
     assert re.search(
-        r"test accuracy 84.2 %.*failed.*test accuracy 84.2 %", landing, re.S
+        r"test accuracy 84.2 %.*test accuracy 84.2 %.*failed", landing, re.S
     )
+    assert "Deep dives that did not run: 02b_other." in landing
+    assert len(re.findall("↳ 01b More sums</a>", landing)) == 1
+    assert re.search(r'Deep dive: <a [^>]*href="notebooks/01b_more.html"', landing)
     lesson = (pages / "notebooks" / "01_sums.html").read_text(encoding="utf-8")
-    assert "Show the solution" in lesson
+    assert lesson.count("Show the solution") == 3
+    assert lesson.count("Show how the figure is drawn") == 1
+    assert "an invisible comment" not in lesson
     assert "mathjax" in lesson.lower()
     assert re.search(r'<img alt="[^"]+" src="\.\./_images/', lesson)
 

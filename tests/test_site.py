@@ -74,7 +74,7 @@ def test_a_work_stands_once_in_the_references_with_its_lessons(soups):
     items = [i.text for i in soups["references.html"].select("article li")]
     paper = [text for text in items if "arXiv 1512.03385" in text]
     assert len(paper) == 1
-    assert re.search(r"Lessons 01, 02, 03", paper[0])
+    assert re.search(r"Lessons 01,.* 02,.* 03", paper[0])
     assert not [text for text in items if items.count(text) > 1]
 
 

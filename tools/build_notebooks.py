@@ -1,6 +1,6 @@
 """Builds notebooks/ from lessons/, or checks that both agree.
 
-python tools/build_notebooks.py [01 03 …]   converts and executes, on the built-in data
+python tools/build_notebooks.py [01 01b …]   converts and executes, on the built-in data
 python tools/build_notebooks.py --check     fails where lesson and notebook differ
 """
 
@@ -165,7 +165,7 @@ def stray(lessons: Path = LESSONS, notebooks: Path = NOTEBOOKS) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Build or check; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lessons", nargs="*", help="only these, such as 01 03")
+    parser.add_argument("lessons", nargs="*", help="only these, such as 01 01b")
     parser.add_argument("--check", action="store_true", help="build nothing")
     options = parser.parse_args(arguments)
     lessons = find_lessons(options.lessons)

@@ -22,11 +22,16 @@ from lesson_files import (
     tags_of,
     write_notebook,
 )
+from measure import COMMENT
 from site_api import api_pages
 from site_pages import SITE, hand_written, landing, relinked, results_page
 from site_references import references_page
 
 TARGET = ROOT / "build" / "site"
+FOLDED = {
+    "solution": ("hide-cell", "the solution"),
+    "figure": ("hide-input", "how the figure is drawn"),
+}
 
 
 def build_site(
@@ -80,18 +85,22 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
 
 
 def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
-    """Fold the solutions of a notebook, describe its figures, mend its links."""
+    """Fold what a reader may open, describe figures, mend links, drop comments."""
     section = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             headings = [line for line in cell.source.split("\n") if line[:1] == "#"]
             section = headings[-1].lstrip("# ") if headings else section
-            cell.source = relinked(cell.source, "notebooks", pages)
+            source = COMMENT.sub("", cell.source)
+            cell.source = relinked(source, "notebooks", pages)
         elif cell.cell_type == "code":
             text = figure_text(cell) or f"Figure of the section “{section}”"
             cell.metadata["mystnb"] = {"image": {"alt": text}}
-        if "solution" in tags_of(cell):
-            cell.metadata.tags.append("hide-cell")
+        for tag in {*tags_of(cell)} & {*FOLDED}:
+            hidden, what = FOLDED[tag]
+            cell.metadata.tags.append(hidden)
+            cell.metadata["mystnb"]["code_prompt_show"] = f"Show {what}"
+            cell.metadata["mystnb"]["code_prompt_hide"] = f"Hide {what}"
 
 
 def main() -> int:

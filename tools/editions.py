@@ -1,6 +1,6 @@
 """Writes an edition of the lessons for a class; a file that was changed is kept.
 
-python tools/editions.py --student DIR [01 03 …]   without outputs and solutions
+python tools/editions.py --student DIR [01 01b …]   without outputs and solutions
 python tools/editions.py --teacher DIR             solutions open, with timing notes
 python tools/editions.py --nbgrader DIR            a course directory for nbgrader
 """
@@ -10,27 +10,28 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from check_lessons import count_words
 from lab import name_beside
 from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
-from measure import count_stars as stars
+from measure import (
+    EXERCISE_MINUTES,
+    LINES_A_MINUTE,
+    SECTION,
+    WORDS_A_MINUTE,
+    count_stars,
+    measured,
+    sections,
+)
 from nbformat import NotebookNode
-from nbgrader_edition import CONFIG, assignment
+from nbgrader_edition import CONFIG, assignment, has_exercises
 
 from course_utils._engine.files import write_atomically
 
 RECORD = ".edition.json"
-WORDS_A_MINUTE = 150
-MINUTES_A_CODE_CELL = 1
-MINUTES_A_STAR = 5
-SECTION = re.compile(r"(?m)^(?=## )")
 
 
 class Edition:
@@ -86,43 +87,30 @@ def student(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def minutes(words: int, code_cells: int = 0, num_stars: int = 0) -> int:
-    """Return a rule of thumb for the time to read, run and solve, at least 1."""
-    estimate = words / WORDS_A_MINUTE + code_cells * MINUTES_A_CODE_CELL
-    return max(1, math.ceil(estimate + num_stars * MINUTES_A_STAR))
-
-
 def teacher(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook with its solutions open and notes on the time."""
-    loads = [[0, 0, 0]]  # of the part before the first section, then of each section
+    total = measured(notebook.cells)
+    times = iter([part.minutes for _, part in sections(notebook.cells)][1:])
     text = notebook.cells[0]
     for cell in notebook.cells:
-        cell.metadata.pop("jupyter", None)
         if cell.cell_type == "markdown":
-            text = cell
-            first, *sections = SECTION.split(cell.source)
-            loads[-1][0] += count_words(first)
-            loads += [[count_words(section), 0, 0] for section in sections]
-        elif "exercise" in tags_of(cell):
-            loads[-1][2] += stars(text.source)
-            time = minutes(count_words(text.source), num_stars=stars(text.source))
-            text.source += f"\n\n> ⏱ This exercise: about {time} min (estimate)."
-        elif "solution" not in tags_of(cell):
-            loads[-1][1] += 1
-    times = iter([minutes(*load) for load in loads[1:]])
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = SECTION.sub("", cell.source)
             cell.source = "".join(_with_times(cell.source, times))
-    total = sum(minutes(*load) for load in loads)
+            text = cell
+        elif "solution" in tags_of(cell):
+            cell.metadata.pop("jupyter", None)
+        elif "exercise" in tags_of(cell):
+            time = EXERCISE_MINUTES.get(count_stars(text.source), 0)
+            text.source += f"\n\n> ⏱ This exercise: about {time} min (estimate)."
     title, _, rest = notebook.cells[0].source.partition("\n")
+    by_stars = ", ".join(str(minutes) for minutes in EXERCISE_MINUTES.values())
     notebook.cells[0].source = (
-        f"{title}\n\n> ⏱ **For the teacher:** about {total} min in all. All times are "
-        f"estimates, not measurements: {WORDS_A_MINUTE} words a minute, "
-        f"{MINUTES_A_CODE_CELL} minute a code cell, {MINUTES_A_STAR} minutes a star. "
-        "They are for one who reads alone: the time that long cells compute and what "
-        "a class discusses come on top. docs/teaching.md plans a session of 90 "
-        f"minutes.\n{rest}"
+        f"{title}\n\n> ⏱ **For the teacher:** about {total.minutes} min in all, "
+        f"{total.exercise_minutes} of them for exercises. All times are estimates, not "
+        f"measurements, by the formula of the card: {WORDS_A_MINUTE} words or "
+        f"{LINES_A_MINUTE} lines of code a minute; {by_stars} minutes for an exercise "
+        "of one, two, three stars. They are for one who reads alone: the time that "
+        "long cells compute and what a class discusses come on top. docs/teaching.md "
+        f"plans sessions of 90 minutes.\n{rest}"
     )
     return notebook
 
@@ -134,7 +122,9 @@ def _with_times(source: str, times: Iterator[int]) -> Iterator[str]:
         if not heading.startswith("## "):
             yield part
             continue
-        yield f"{heading}\n\n> ⏱ about {next(times)} min (estimate)\n{rest}"
+        time = next(times)  # 0 where nothing is read, as in the quiz
+        note = f"\n\n> ⏱ about {time} min (estimate)" if time else ""
+        yield f"{heading}{note}\n{rest}"
 
 
 def as_text(notebook: NotebookNode) -> str:
@@ -160,7 +150,7 @@ def main(arguments: list[str]) -> int:
     kinds.add_argument("--student", metavar="DIR", help="solutions removed")
     kinds.add_argument("--teacher", metavar="DIR", help="solutions open, with times")
     kinds.add_argument("--nbgrader", metavar="DIR", help="a course for nbgrader")
-    parser.add_argument("lessons", nargs="*", help="for example 01 03; default: all")
+    parser.add_argument("lessons", nargs="*", help="for example 01 01b; default: all")
     options = vars(parser.parse_args(arguments))
     lessons = find_lessons(options.pop("lessons"))
     ((kind, folder),) = ((k, Path(v)) for k, v in options.items() if v is not None)
@@ -173,6 +163,8 @@ def main(arguments: list[str]) -> int:
         if kind == "nbgrader":
             print(edition.lay(CONFIG.name, CONFIG.read_text(encoding="utf-8")))
         for lesson in lessons:
+            if kind == "nbgrader" and not has_exercises(read_lesson(lesson)):
+                continue
             try:
                 name, text = edition_of(kind, lesson)
             except ValueError as error:

@@ -27,8 +27,8 @@ def find_lessons(names: Sequence[str] = (), folder: Path = LESSONS) -> list[Path
     """Return the lessons `NN_topic.py`, each before its deep dive `NNb_topic.py`.
 
     Args:
-        names: only these: `01` is the lesson, `01b` its deep dive, and the beginning of
-            a file's name that goes beyond its number will do, too.
+        names: only these: `01` is the lesson, `01b` its deep dive, `all` is every one;
+            the beginning of a file's name that goes beyond its number will do, too.
         folder: where they lie.
 
     Raises:
@@ -57,8 +57,9 @@ def is_dive(lesson: Path) -> bool:
 
 
 def fits(lesson: Path, name: str) -> bool:
-    """Return whether a lesson is meant by a number or by the beginning of its name."""
-    return name == number_of(lesson) or ("_" in name and lesson.stem.startswith(name))
+    """Return whether a lesson is meant by `all`, a number or the start of its name."""
+    begins = "_" in name and lesson.stem.startswith(name)
+    return begins or name in ("all", number_of(lesson))
 
 
 def lesson_sha256(lesson: Path) -> str:

@@ -55,6 +55,11 @@ class Measure:
         return math.ceil(self.words / WORDS_A_MINUTE + self.visible / LINES_A_MINUTE)
 
     @property
+    def minutes(self) -> int:
+        """The time to read and to solve."""
+        return self.reading_minutes + self.exercise_minutes
+
+    @property
     def exercise_minutes(self) -> int:
         """The time for the exercises, by their stars."""
         return sum(EXERCISE_MINUTES.get(count, 0) for count in self.stars)

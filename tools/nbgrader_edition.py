@@ -84,6 +84,11 @@ def split_call(source: str) -> tuple[str, str]:
     return "\n".join(lines[:start]).strip(), "\n".join(lines[start:])
 
 
+def has_exercises(notebook: NotebookNode) -> bool:
+    """Return whether a lesson has an exercise; a deep dive may have none."""
+    return any("exercise" in tags_of(cell) for cell in notebook.cells)
+
+
 def assignment(notebook: NotebookNode) -> NotebookNode:
     """Return the source notebook: setup, and three cells for each exercise."""
     code = [c for c in notebook.cells if c.cell_type == "code"]

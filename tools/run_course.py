@@ -1,6 +1,8 @@
-"""Runs every lesson in the quick profile and makes pages of them in build/course/.
+"""Runs the lessons in the quick profile and makes pages of them in build/course/.
 
-python tools/run_course.py [01 03 …]
+python tools/run_course.py             the lessons, without their deep dives
+python tools/run_course.py all         the deep dives, too
+python tools/run_course.py 01 01b …    only these
 """
 
 from __future__ import annotations
@@ -15,7 +17,14 @@ from pathlib import Path
 
 from build_site import build_site
 from execution import Progress, execute
-from lesson_files import LESSONS, ROOT, find_lessons, read_lesson, write_notebook
+from lesson_files import (
+    LESSONS,
+    ROOT,
+    find_lessons,
+    is_dive,
+    read_lesson,
+    write_notebook,
+)
 from nbformat import NotebookNode
 
 TARGET = ROOT / "build" / "course"
@@ -128,6 +137,18 @@ def page_table(rows: Sequence[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def left_out(lessons: Sequence[Path], folder: Path) -> str:
+    """Return a sentence on the deep dives that are not among the lessons, or ""."""
+    dives = [p.stem for p in find_lessons(folder=folder) if is_dive(p)]
+    others = [dive for dive in dives if dive not in {p.stem for p in lessons}]
+    return (
+        f"Deep dives that did not run: {', '.join(others)}. "
+        "`make course LESSONS=all` runs them, too."
+        if others
+        else ""
+    )
+
+
 def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
     """Run lessons, make their pages, print the table; return the exit status.
 
@@ -141,8 +162,11 @@ def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
         rows.append(run_lesson(lesson, folder, label))
     print("Making the pages …", flush=True)
     notebooks = [folder / f"{lesson.stem}.ipynb" for lesson in lessons]
-    site_made = build_site(notebooks, target, page_table(rows))
+    note = left_out(lessons, lessons[0].parent)
+    site_made = build_site(notebooks, target, f"{page_table(rows)}\n\n{note}")
     print(f"\n{text_table(rows)}\n")
+    if note:
+        print(textwrap.fill(note, 88, break_on_hyphens=False), end="\n\n")
     failed = [row for row in rows if row.error]
     for row in failed:
         print(f"FAILED {row.lesson}, {row.error}")
@@ -156,8 +180,9 @@ def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
 
 def main(names: list[str]) -> int:
     """Run the course, or the lessons named; return the exit status."""
+    lessons = find_lessons(names, LESSONS)
     try:
-        return run_course(find_lessons(names, LESSONS))
+        return run_course(lessons if names else [p for p in lessons if not is_dive(p)])
     except KeyboardInterrupt:
         print("\nStopped; the kernel is shut down.")
         return 130

@@ -59,7 +59,8 @@ def title_of(notebook: NotebookNode) -> str:
 
 def reading_minutes(notebook: NotebookNode) -> int:
     """Return the reading time that a lesson's card names, 0 where it names none."""
-    found = re.search(r"\*\*Reading time\*\* (\d+) minutes", notebook.cells[0].source)
+    card = r"\*\*Reading(?: time)?\*\* (\d+) minutes"
+    found = re.search(card, notebook.cells[0].source)
     return int(found[1]) if found else 0
 
 
@@ -68,15 +69,23 @@ def table_rows() -> list[tuple[str, str, str]]:
     return ROW.findall(readme_section("The lessons"))
 
 
-def lesson_card(name: str, notebook: NotebookNode) -> str:
-    """Return a lesson's card for the landing page: title, one line, its times."""
+def lesson_card(name: str, notebook: NotebookNode, dives: Sequence[str]) -> str:
+    """Return a lesson's card for the landing page: title, one line, times, dives.
+
+    Args:
+        name: of the lesson.
+        notebook: the lesson.
+        dives: links to its deep dives.
+    """
     rows = {row[0]: row[1:] for row in table_rows()}
     line, run_time = rows.get(name, ("", ""))
     minutes = reading_minutes(notebook)
     times = [f"{minutes} minutes to read"] if minutes else []
     times += [f"runs in {run_time}"] if run_time else []
     head = f"::::{{grid-item-card}} {title_of(notebook)}\n:link: notebooks/{name}\n"
-    foot = f":::{{card-footer}}\n{' · '.join(times)}\n:::\n" if times else ""
+    lines = [" · ".join(times), *(f"Deep dive: {link}" for link in dives)]
+    text = "\n\n".join(filter(None, lines))
+    foot = f":::{{card-footer}}\n{text}\n:::\n" if text else ""
     return f"{head}:link-type: doc\n\n{line[:1].upper()}{line[1:]}\n\n{foot}::::\n"
 
 
@@ -84,22 +93,42 @@ def landing(lessons: dict[str, NotebookNode], table: str, others: Sequence[str])
     """Return the landing page.
 
     Args:
-        lessons: the notebooks by name, in order.
+        lessons: the notebooks by name, in order, deep dives after their lessons.
         table: Markdown of how the lessons ran on this machine, or "".
         others: the names of the pages of docs/, for the navigation.
     """
     times = [re.findall(r"\d+", run_time) for _, _, run_time in table_rows()]
     seconds = [int(number) for found in times for number in found]  # if measured
-    cells = [cell for notebook in lessons.values() for cell in notebook.cells]
-    hours = sum(map(reading_minutes, lessons.values())) / 60
+    core = {name: lesson for name, lesson in lessons.items() if name[2] == "_"}
+    dives = {name: title_of(lessons[name]) for name in lessons if name not in core}
+    cells = [cell for notebook in core.values() for cell in notebook.cells]
+    hours = sum(map(reading_minutes, core.values())) / 60
+    cards = [
+        lesson_card(
+            name,
+            lesson,
+            [
+                f"[{title}](notebooks/{dive}.ipynb)"
+                for dive, title in dives.items()
+                if dive[:2] == name[:2]
+            ],
+        )
+        for name, lesson in core.items()
+    ]
     values = {
-        "num_lessons": len(lessons),
+        "num_lessons": len(core),
+        "deep_dives": f", and {len(dives)} deep dives" if dives else "",
         "num_exercises": sum("exercise" in tags_of(cell) for cell in cells),
         "hours": f"{hours:.0f}",
         "seconds": f"{min(seconds)} to {max(seconds)}",
         "first": next(iter(lessons)),
-        "cards": "\n".join(lesson_card(*lesson) for lesson in lessons.items()),
-        "notebooks": "\n".join(f"notebooks/{name}" for name in lessons),
+        "cards": "\n".join(cards),
+        "notebooks": "\n".join(
+            f"↳ {dives[name]} <notebooks/{name}>"
+            if name in dives
+            else f"notebooks/{name}"
+            for name in lessons
+        ),
         "docs": "\n".join(f"docs/{name}" for name in others),
         "table": f"## As they ran on this machine\n\n{table}\n" if table else "",
         "classroom": "[in a room of thirty](docs/teaching.md)",

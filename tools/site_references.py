@@ -67,7 +67,9 @@ def references_page(lessons: dict[str, NotebookNode]) -> str:
 
 def where(lessons: list[str]) -> str:
     """Return links to lessons, by their numbers."""
-    links = ", ".join(f"[{name[:2]}](notebooks/{name}.ipynb)" for name in lessons)
+    links = ", ".join(
+        f"[{name.partition('_')[0]}](notebooks/{name}.ipynb)" for name in lessons
+    )
     return f"Lesson{'s' * (len(lessons) > 1)} {links}."
 
 
