@@ -1,0 +1,444 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01b · Why do plain networks fail?
+#
+# Read this if "vanishing gradients" is still your answer: you will watch a deep plain
+# network fail step by step, try to rescue it, and spoil a residual one.
+#
+# **After this deep dive you can**
+#
+# 1. show that a deep plain network has a good solution, and that training misses it;
+# 2. follow the failure in three steps: explode, inflate, stall;
+# 3. say what learning rates and warm-up can rescue;
+# 4. explain why the shortcut is the *identity*, and not a scaled or gated one.
+#
+# **Know first:** [Lesson 01](01_residual_blocks.ipynb).
+#
+# **Reading** 30 minutes · **run time** quick CPU about 40 s (two quiet cores), full GPU
+# not measured
+
+# %% tags=["setup"]
+import matplotlib.pyplot as plt
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from course_utils import explain, models, plotting
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.pretrained import load_pretrained
+from course_utils.results import load_results, pivot, show_table
+from course_utils.session import start
+
+session = start(seed=0)
+plotting.course_style()
+
+# %% [markdown]
+# ## 1 · A solution exists
+#
+# This section shows that nothing is wrong with what a deep plain network *can* compute.
+#
+# All functions that a network can compute, over all settings of its weights, form its
+# **function class**. Training looks for the member with the lowest loss. A larger class
+# may have moved away from the best function. If it contains the smaller class, the two
+# are **nested**, and its best member can only be as good or better.
+
+
+# %% tags=["figure"]
+# Figure: a drawing in two panels. In each, three ellipses of growing size stand for
+# classes of functions, a star for the best function. A dotted line leads from the star
+# to the nearest point of each ellipse. On the left the ellipses are not nested, and the
+# largest is the farthest from the star; on the right each holds the smaller ones, and
+# the largest is the nearest.
+def draw_classes(axis, centres, title):
+    """Draw three growing classes, and what each has nearest to the target."""
+    target, angle = torch.tensor([4.3, 1.9]), torch.linspace(0, 2 * torch.pi, 721)
+    for number, centre in enumerate(torch.tensor(centres)):
+        radii = torch.tensor([1.1, 0.75]) * (1 + 0.75 * number)
+        edge = centre + radii * torch.stack([angle.cos(), angle.sin()], dim=1)
+        nearest = edge[(edge - target).norm(dim=1).argmin()]
+        style = {"color": f"C{number}", "label": f"class {number + 1}"}
+        axis.plot(*edge.T, **style)
+        axis.plot(*torch.stack([nearest, target]).T, ":o", color=f"C{number}")
+    axis.plot(*target, "*k", markersize=13)
+    axis.annotate("best function", target, (-28, 9), textcoords="offset points")
+    axis.set(title=title, xlim=(-4.2, 5.4), ylim=(-3.9, 2.9), aspect="equal")
+    axis.axis("off")
+
+
+fig, axes = plt.subplots(1, 2, figsize=(9, 3.5))
+draw_classes(axes[0], [(0.6, 1.2), (0.4, -1.0), (-1.2, -1.6)], "non-nested")
+draw_classes(axes[1], [(0.6, 0.9), (0.1, 0.1), (-0.6, -0.9)], "nested")
+axes[0].legend(loc="upper left")
+plt.show()
+
+# %% [markdown]
+# A drawing, not a measurement. To which side do our networks belong? We put one more
+# block into trained networks of 20 layers that ship with the course, a plain and a
+# residual one: once a fresh block, once a block set to the identity. How many answers
+# change?
+
+
+# %%
+# Insert one block, and count the answers that change
+def normalised(part, number):
+    """Return the first images of a part, float (number, 3, 32, 32), and labels."""
+    images = torch.from_numpy(part.images[:number]).permute(0, 3, 1, 2) / 255
+    mean, std = torch.tensor(splits.mean), torch.tensor(splits.std)
+    images = (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    labels = torch.from_numpy(part.labels[:number])
+    return images.to(session.device), labels.to(session.device)
+
+
+splits = load_cifar10(session.data_dir)
+name = "cifar10" if splits.is_photos else "sketches"
+shipped = {"plain": load_pretrained(f"{name}-plain"), "residual": load_pretrained(name)}
+val_images, _ = normalised(splits.val, 256)
+
+# %%
+# The same answers, with one block more?
+torch.manual_seed(0)
+plain_identity, residual_identity = models.PlainBlock(16, 16), models.BasicBlock(16, 16)
+nn.init.dirac_(plain_identity.conv1.weight)  # a 1 in the centre of each kernel
+nn.init.dirac_(plain_identity.conv2.weight)
+nn.init.zeros_(residual_identity.bn2.weight)  # γ = 0
+rows = []
+for kind, setting, block in (
+    ("plain", "fresh", models.PlainBlock(16, 16)),
+    ("plain", "kernels with a 1 in the centre", plain_identity),
+    ("residual", "fresh", models.BasicBlock(16, 16)),
+    ("residual", "last γ = 0", residual_identity),
+):
+    model = shipped[kind].to(session.device)
+    with torch.no_grad():
+        before = model(val_images).argmax(1)
+        model.layer1.append(block.to(session.device).eval())
+        changed = (model(val_images).argmax(1) != before).float().mean().item()
+    del model.layer1[-1]
+    rows.append([kind, setting, f"{changed:.0%}"])
+show_table(["network", "extra block", "answers that change"], rows)
+
+# %% [markdown]
+# Both families nest: each has a block that changes no answer. A *fresh* block does harm
+# in both. So the picture on the right holds for plain networks too, and it does not
+# explain their failure.
+#
+# **So what:** the deep plain network could compute what the shallow one does; it is the
+# way there that fails.
+
+# %% [markdown]
+# ## 2 · Explode, inflate, stall
+#
+# This section follows the first convolution of a plain network through its training.
+#
+# One property of norms first. A norm divides by the size of what it gets. So weights
+# *before* a norm can be doubled without any effect on the loss. Two things follow for
+# their gradient $g$. It has no part along the weights $w$, since a change of their
+# length changes nothing. And twice the weights get half the gradient.
+
+# %%
+# The gradient of weights before a norm: at a right angle, and half for twice as long
+torch.manual_seed(0)
+thumbnails, labels = normalised(splits.train, 512)
+thumbnails = F.avg_pool2d(thumbnails, 4)  # (512, 3, 8, 8), as in lesson 01
+model = models.cifar_plain(8).to(session.device)
+for factor in (1, 2):
+    with torch.no_grad():
+        model.conv1.weight.mul_(factor)
+    model.zero_grad()
+    F.cross_entropy(model(thumbnails), labels).backward()
+    weight, gradient = model.conv1.weight.detach(), model.conv1.weight.grad
+    cosine = F.cosine_similarity(weight.flatten(), gradient.flatten(), dim=0).item()
+    print(f"weights × {factor}: gradient length {gradient.norm().item():.3f}", end=", ")
+    print(f"cosine of the angle to the weights {cosine:+.0e}")
+
+# %% [markdown]
+# A step at a right angle can only make the weights *longer* (Pythagoras). And since
+# their length is without effect, what counts in a step is by how much the weights
+# **turn**: about $\eta \lVert g \rVert / \lVert w \rVert$ for a rate $\eta$. Longer
+# weights have a shorter gradient as well, so the turn falls with $1 / \lVert w
+# \rVert^2$.
+#
+# Predict for a deep plain network: gradient, weights and turn, at the start and later.
+
+
+# %%
+# Train, and watch the first convolution at every step
+NUM_STEPS = session.pick(quick=50, full=1000)
+DEPTH = session.pick(quick=44, full=56)
+
+
+def watch(model, seed=0, lr=0.005, warmup=1):
+    """Return at every step: loss, lengths of gradient and weights, and the turn."""
+    model.to(session.device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
+    generator = torch.Generator().manual_seed(seed)
+    seen = {"loss": [], "gradient": [], "weights": [], "turn": []}
+    for step in range(NUM_STEPS):
+        optimizer.param_groups[0]["lr"] = lr * min(1, (step + 1) / warmup)
+        batch = torch.randint(len(thumbnails), (64,), generator=generator)
+        loss = F.cross_entropy(model(thumbnails[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        weight = model.conv1.weight
+        before = weight.detach().clone()
+        optimizer.step()
+        turn = (weight.detach() - before).norm() / before.norm()
+        seen["loss"].append(loss.item())
+        seen["gradient"].append(weight.grad.norm().item())
+        seen["weights"].append(before.norm().item())
+        seen["turn"].append(turn.rad2deg().item())
+    return seen
+
+
+# %% tags=["long-run"]
+# Three networks, three seeds
+NETWORKS = {
+    "plain, 8 layers": lambda: models.cifar_plain(8),
+    f"plain, {DEPTH} layers": lambda: models.cifar_plain(DEPTH),
+    f"residual, {DEPTH} layers": lambda: models.cifar_resnet(DEPTH),
+}
+watched = []
+for network, build in NETWORKS.items():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        watched.append({"network": network, **watch(build(), seed)})
+plain_deep, residual_deep = watched[3], watched[6]  # seed 0 of each
+
+# %% [markdown]
+# First the curves, then their ends as numbers. Compare them with your prediction.
+
+# %% tags=["figure"]
+# Figure: three panels against the training step, logarithmic, each with three lines,
+# mean of three seeds in a band of their range. Gradient: the deep plain network begins
+# far above the others and ends below. Weights: its weights grow within a few steps, the
+# others' hardly. Turn: it begins far above the others and ends far below.
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
+titles = {"gradient": "gradient length", "weights": "weight length", "turn": "turn (°)"}
+for axis, (key, title) in zip(axes, titles.items(), strict=True):
+    curves = {
+        name: [run[key] for run in watched if run["network"] == name]
+        for name in NETWORKS
+    }
+    plotting.plot_seeds(curves, axis, x=range(1, NUM_STEPS + 1), linestyle="--")
+    axis.set(yscale="log", title=title, xlabel="training step")
+    axis.get_legend().remove()
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+plt.show()
+
+# %%
+# The first step, and the mean of the last ten
+table = []
+for run in watched:
+    for key in ("gradient", "weights", "turn"):
+        for when, value in (("first", run[key][0]), ("last", sum(run[key][-10:]) / 10)):
+            row = {"network": run["network"], "what": f"{key}, {when}", "value": value}
+            table.append(row)
+show_table(*pivot(table, rows="network", columns="what", value="value", form=".2g"))
+
+# %% [markdown]
+# Mean and range of three seeds; the turn in degrees a step. Read the deep plain
+# network's row from left to right.
+#
+# - **It explodes.** Its first gradient is more than a hundred times as long as that of
+#   the shallow network. Yang et al. 2019 derive such growth for plain networks with
+#   BatchNorm.
+# - **It inflates.** A few huge steps at a right angle make the weights several times as
+#   long.
+# - **It stalls.** Long weights turn little. At the end the deep network's first layer
+#   turns by a small fraction of what the shallow one's does, though its gradient has
+#   not vanished.
+#
+# The residual network of the same depth begins a little high and does none of this.
+
+# %% [markdown]
+# Is this the whole cause? It is what we see at the first layer, in small networks and
+# few steps. The paper looked at longer runs, found no vanishing gradients, and left the
+# cause open: deep plain networks may have "exponentially low convergence rates"
+# (section 4.1).
+#
+# **So what:** the deep plain network starts with too much gradient, and pays with
+# weights that hardly turn any more.
+
+# %% [markdown]
+# ## 3 · A rescue
+#
+# This section tries to rescue the deep plain network. If too large a first step is the
+# trouble, a smaller rate should help, or a **warm-up**, in which the rate grows from
+# near zero. Predict which of these learns. (Guessing has a loss of $\ln 10 = 2.30$.)
+
+
+# %% tags=["long-run"]
+# The deep plain network at other rates, and with a warm-up; one seed
+def show_ends(runs):
+    """Show what each run was, and the mean of its last ten steps."""
+    keys = ("loss", "weights", "turn")
+    ends = [[f"{sum(run[key][-10:]) / 10:.2g}" for key in keys] for run in runs]
+    names = [run["network"] for run in runs]
+    rows = [[name, *end] for name, end in zip(names, ends, strict=True)]
+    show_table(["network", "loss", "weight length", "turn (°)"], rows)
+
+
+rescues = []
+for lr, warmup in ((0.0002, 1), (0.001, 1), (0.02, 1), (0.005, NUM_STEPS // 2)):
+    name = f"rate {lr}, warm-up of {warmup} steps" if warmup > 1 else f"rate {lr}"
+    torch.manual_seed(0)
+    run = watch(models.cifar_plain(DEPTH), lr=lr, warmup=warmup)
+    rescues.append({"network": name, **run})
+show_ends([plain_deep, *rescues, residual_deep])
+
+# %% [markdown]
+# The first row is the network of section 2, the last its residual twin. The smallest
+# rates keep the weights short, and still the loss hardly falls: they avoid the
+# inflation, and learn no faster. So inflation is not the whole story. Warm-up does not
+# change the picture either.
+#
+# Fifty steps are few. The recorded runs on photos are longer, and all of them warm up:
+# their rate grows over the first third and then falls to nearly zero. Here are deep
+# plain networks, trained for 20 epochs on all 45 000 training photos at several rates.
+
+# %%
+# Recorded runs on photos: plain networks of 56 layers, by their highest rate
+recorded = load_results("rescue") + load_results("degradation-plain56-photos-45000")
+recorded.sort(key=lambda run: run["lr"])
+show_table(*pivot(recorded, rows="network", columns="lr", value="test_accuracy"))
+
+# %% [markdown]
+# The best of these rates reaches NUMBER %; the residual twin, at 0.1, reaches NUMBER %.
+#
+# **So what:** no rate that we tried turns the deep plain network into its residual
+# twin.
+
+# %% [markdown]
+# ## 4 · Why the identity?
+#
+# This section spoils the shortcut of a residual network.
+#
+# Let a shortcut multiply what it carries by $\lambda$. Without the ReLU after the sum,
+# the signal passes $n$ blocks as $x_{l+n} = \lambda^n x_l + \dots$, and the direct way
+# of the gradient carries $\lambda^n$ in place of 1. With $\lambda = 0.5$ and 19 blocks
+# that is 0.000002. He et al. 2016 tried a fixed $\lambda$, and a **gate**: a 1×1
+# convolution and a sigmoid that choose $\lambda$ for each number. With a bias of $-6$
+# the gate starts almost open, $\lambda = 0.998$.
+
+
+# %%
+# A basic block whose shortcut is multiplied by `keep(x)`
+class OtherShortcut(nn.Module):
+    """Return ``relu(F(x) + keep(x) * x)`` with the branch F of a basic block."""
+
+    def __init__(self, block, keep):
+        super().__init__()
+        self.block, self.keep = block, keep
+
+    def forward(self, x):
+        block = self.block
+        out = block.relu(block.bn1(block.conv1(x)))
+        out = block.bn2(block.conv2(out))
+        return F.relu(out + self.keep(x) * x)
+
+
+class Gate(nn.Module):
+    """Return numbers between 0 and 1 to multiply a shortcut by."""
+
+    def __init__(self, channels, bias):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 1)
+        nn.init.constant_(self.conv.bias, bias)
+
+    def forward(self, x):
+        return 1 - self.conv(x).sigmoid()
+
+
+# %% tags=["long-run"]
+# Three spoilt shortcuts, one seed
+KEEPS = {
+    "× 0.5": lambda channels: lambda x: 0.5,
+    "gate, bias 0": lambda channels: Gate(channels, bias=0.0),
+    "gate, bias -6": lambda channels: Gate(channels, bias=-6.0),
+}
+spoilt = []
+for name, make_keep in KEEPS.items():
+    torch.manual_seed(0)
+    model = models.cifar_resnet(DEPTH)
+    for stage in (model.layer1, model.layer2, model.layer3):
+        for index, block in enumerate(stage):
+            if block.downsample is None:  # the solid shortcuts
+                keep = make_keep(block.conv1.in_channels)
+                stage[index] = OtherShortcut(block, keep)
+    spoilt.append({"network": f"shortcut {name}", **watch(model)})
+show_ends([residual_deep, *spoilt, plain_deep])
+
+# %% [markdown]
+# One seed, so read it as an example. The first row is the intact residual network, the
+# last the plain one. A shortcut that halves, or a gate that starts half shut, leaves
+# little of the cure. A gate that starts almost open keeps most of it.
+#
+# He et al. 2016 trained ResNet-110 on CIFAR-10 with each (Table 1, test error, median
+# of five runs): identity 6.61 %, this gate with a bias of $-6$ 6.91 %, with a bias of 0
+# 12.86 %. A constant 0.5 on the shortcut alone failed; with the branch halved as well,
+# 12.35 %. A 1×1 convolution as shortcut, which could learn the identity: 12.22 %.
+#
+# **So what:** the best shortcut does nothing at all.
+
+# %% [markdown]
+# ## 5 · How much does a trained block change?
+#
+# This section asks whether trained blocks are near the identity. We compare the length
+# of what a branch adds, $\lVert F(x) \rVert$, with the length of what its shortcut
+# carries, in the network of 20 layers that ships.
+
+# %%
+# Figure: bars of the length of F(x) divided by that of the shortcut, one for each
+# block, coloured by stage; a dotted line at 1.
+statistics = explain.branch_statistics(shipped["residual"], val_images)
+plotting.plot_branch_ratios({name: pair.ratio for name, pair in statistics.items()})
+plt.show()
+
+
+# %%
+# The paper's measure: the standard deviation of what each norm puts out
+def responses(model):
+    """Return the standard deviation after each norm, first to last."""
+    found = []
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [
+        norm.register_forward_hook(lambda norm, _, out: found.append(out.std().item()))
+        for norm in norms
+    ]
+    with torch.no_grad():
+        model(val_images)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+lines = {name: responses(model) for name, model in shipped.items()}
+lines = {name: (range(1, len(y) + 1), y) for name, y in lines.items()}
+plotting.plot_lines(lines, xlabel="layer", ylabel="standard deviation after the norm")
+plt.show()
+
+# %% [markdown]
+# Answer
+#
+# ## References
+#
+# - K. He, X. Zhang, S. Ren, J. Sun: *Deep Residual Learning for Image Recognition*,
+#   2015, [arXiv 1512.03385](https://arxiv.org/abs/1512.03385). "The paper" above.
+# - K. He et al.: *Identity Mappings in Deep Residual Networks*, 2016, [arXiv
+#   1603.05027](https://arxiv.org/abs/1603.05027).
+# - G. Yang et al.: *A Mean Field Theory of Batch Normalization*, 2019, [arXiv
+#   1902.08129](https://arxiv.org/abs/1902.08129).
+# - A. Zhang et al.: *Dive into Deep Learning*, chapter
+#   [8.6](https://d2l.ai/chapter_convolutional-modern/resnet.html): nested function
+#   classes.
+#
+# **Next:** [Lesson 02](02_full_network.ipynb).
