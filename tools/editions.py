@@ -90,7 +90,7 @@ def student(notebook: NotebookNode) -> NotebookNode:
 def teacher(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook with its solutions open and notes on the time."""
     total = measured(notebook.cells)
-    times = iter([part.minutes for _, part in sections(notebook.cells)][1:])
+    times = iter([part.minutes for part in sections(notebook.cells)[1:]])
     text = notebook.cells[0]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":

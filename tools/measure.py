@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lesson_files import tags_of
@@ -17,7 +16,7 @@ from nbformat import NotebookNode
 WORDS_A_MINUTE = 130
 LINES_A_MINUTE = 10
 EXERCISE_MINUTES = {1: 5, 2: 8, 3: 12}  # by stars
-NOT_READ = ("## Quiz\n", "## References\n")
+NOT_READ = ("## Quiz", "## References")
 SECTION = re.compile(r"(?m)^(?=## )")
 STARS = re.compile(r"(?m)^(?:### |\*\*)(★+)")  # as an exercise's title begins
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -65,42 +64,37 @@ class Measure:
         return sum(EXERCISE_MINUTES.get(count, 0) for count in self.stars)
 
 
-def sections(cells: list[NotebookNode]) -> Iterator[tuple[str, Measure]]:
-    """Yield heading and measure of each part of a lesson; before the first it is ""."""
-    heading, found, stars = "", Measure(), 0
+def sections(cells: list[NotebookNode]) -> list[Measure]:
+    """Return the measure of what stands before the first section, then of each one."""
+    parts, is_read, stars = [Measure()], True, 0
     for cell in cells:
         if cell.cell_type == "markdown":
             stars = count_stars(cell.source) or stars
-            first, *others = SECTION.split(FOLD.sub(" ", cell.source))
-            for part in (first, *others):
-                if part is not first:
-                    yield heading, found
-                    heading, found = part.partition("\n")[0] + "\n", Measure()
-                found.words += 0 if heading in NOT_READ else count_words(part)
+            for number, text in enumerate(SECTION.split(FOLD.sub(" ", cell.source))):
+                if number:
+                    parts.append(Measure())
+                    is_read = text.partition("\n")[0] not in NOT_READ
+                parts[-1].words += is_read * count_words(text)
             continue
-        found.cells += 1
         lines, tags = count_code_lines(cell.source)[0], tags_of(cell)
+        parts[-1].cells += 1
         if "figure" in tags:
-            found.collapsed += lines
+            parts[-1].collapsed += lines
         elif "solution" not in tags:
-            found.visible += lines
+            parts[-1].visible += lines
         if "exercise" in tags:
-            found.stars += (stars,)
-    yield heading, found
+            parts[-1].stars += (stars,)
+    return parts
 
 
 def measured(cells: list[NotebookNode]) -> Measure:
     """Return the measure of a whole lesson."""
-    total = Measure()
-    for _, part in sections(cells):
-        total = Measure(
-            total.words + part.words,
-            total.visible + part.visible,
-            total.collapsed + part.collapsed,
-            total.cells + part.cells,
-            total.stars + part.stars,
-        )
-    return total
+    parts = sections(cells)
+    counts = (
+        sum(getattr(part, name) for part in parts)
+        for name in ("words", "visible", "collapsed", "cells")
+    )
+    return Measure(*counts, stars=sum((part.stars for part in parts), ()))
 
 
 def card_of(cells: list[NotebookNode]) -> tuple[int, int] | None:
