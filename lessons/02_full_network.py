@@ -182,8 +182,8 @@ results.show_table(
 # %% [markdown]
 # The saving needs $C$ channels at *both* ends. The stem has three at its input, so a
 # 7×7 kernel is cheap there, and two more layers with 32 channels are not. Three 3×3
-# convolutions cost three times as much, or six times with the stride last. (ResNet-C,
-# by T. He et al. 2018, pays the first price for a small gain in accuracy.)
+# convolutions need three times the multiply-adds, or six times with the stride last.
+# (ResNet-C, by T. He et al. 2018, pays the first price for a small gain in accuracy.)
 #
 # **So what:** on large photos the 7×7 with stride and pool is the cheap way to look at
 # a large patch; small images have nothing to give away.
@@ -490,8 +490,8 @@ for stem in ("imagenet", "cifar"):
 # %%
 # Draw the recorded trainings, and their test accuracies
 recorded = {
-    f"{stem} stem": results.load_results(f"stem-{stem}-photos-45000")
-    for stem in ("cifar", "imagenet")
+    "CIFAR stem": results.load_results("stem-cifar-photos-45000"),
+    "ImageNet stem": results.load_results("stem-imagenet-photos-45000"),
 }
 curves = {
     name: [run["history"]["val_accuracy"] for run in runs]
@@ -559,8 +559,8 @@ summary
 
 # %% tags=["figure"]
 # Figure: two bar charts of ResNet-34 with a bar for each part: conv1, layer1 to layer4,
-# fc. Left: multiply-adds for one image, about level from layer1 to layer4, the third
-# stage highest. Right: parameters, of which most are in layer3 and layer4.
+# fc. Left: multiply-adds for one image; the stages differ as their block counts do.
+# Right: parameters, growing from stage to stage, most of them in layer4.
 with torch.device("meta"):
     parts = dict(ResNet(models.BasicBlock, (3, 4, 6, 3)).eval().named_children())
     values = torch.zeros(1, 3, 224, 224)
@@ -572,10 +572,11 @@ for name, part in parts.items():
         bars[name] = found.total_mult_adds / 1e9, found.total_params / 1e6
     values = part(values)
 fig, axes = plt.subplots(1, 2, figsize=(9, 2.8))
-axes[0].bar(bars, [cost for cost, _ in bars.values()])
+axes[0].bar(list(bars), [cost for cost, _ in bars.values()])
 axes[0].set(ylabel="multiply-adds (G)", title="cost for one image")
-axes[1].bar(bars, [size for _, size in bars.values()], color="C1")
+axes[1].bar(list(bars), [size for _, size in bars.values()], color="C1")
 axes[1].set(ylabel="parameters (M)", title="size")
+plt.show()
 
 # %% [markdown]
 # Cost and size of the parts of ResNet-34. Twice the channels mean four times the
@@ -759,6 +760,8 @@ results.show_table(("network", "parameters", "multiply-adds"), rows)
 # 3. *Trace the shapes.* From `layer1` on, each step to the next stage halves the side
 #    and doubles the channels. An adaptive pool takes any size; without the top the last
 #    map comes out.
+
+# %% [markdown]
 # 4. *Count.* Weights are $k^2 C_\text{in} C_\text{out}$; multiply-adds are weights
 #    times positions. Blocks cost about the same everywhere, and the parameters gather
 #    at the end. The stride of v1.5 explains the difference from the paper.

@@ -28,8 +28,7 @@ NAMES = (  # some with a name of their own, some that nobody built
 
 
 @exercise(
-    hint="count the convolutions in the branch of one block; then the blocks; then "
-    "what stands before and after them."
+    hint="which convolution stands before the blocks, and which layer after them?"
 )
 def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
     """Check the number of layers that a network's name counts."""
@@ -49,8 +48,8 @@ def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
 
 
 @exercise(
-    hint="write a small function for one convolution with its norm, then add up the "
-    "stem, three stages and the classifier."
+    hint="a stage has n blocks of two convolutions; how many are left when the first "
+    "is counted, and what does the classifier have besides weights?"
 )
 def cifar_parameters(answer: Callable[..., int]) -> str:
     """Check the parameter count of the CIFAR family by arithmetic."""
