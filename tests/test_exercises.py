@@ -22,7 +22,9 @@ TABLES = {
     for path in sorted(Path(__file__).parent.glob("test_lesson_[0-9][0-9]*.py"))
 }
 EVERY = pytest.mark.parametrize(
-    "exercise", EXERCISES, ids=lambda exercise: f"{exercise.lesson[:3]}-{exercise.name}"
+    "exercise",
+    EXERCISES,
+    ids=lambda exercise: "-".join((exercise.lesson.partition("_")[0], exercise.name)),
 )
 WRONG = [pytest.param(*row, id=f"{n}-{row[0]}") for n in TABLES for row in TABLES[n]]
 
