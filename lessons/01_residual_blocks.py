@@ -23,7 +23,7 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading** 52 minutes · **exercises** 25 minutes · **run time** quick CPU about
+# **Reading** 56 minutes · **exercises** 25 minutes · **run time** quick CPU about
 # 60 s (two quiet cores), full GPU not measured
 
 # %% [markdown]
@@ -182,30 +182,24 @@ def accuracy(model, images, labels):
 
 
 # %% tags=["long-run"]
-# Two families, three depths, three seeds
-DEPTHS = session.pick(quick=(8, 20, 44), full=(8, 20, 56))
+# Two families, each at several depths, three seeds of each
+DEPTHS = session.pick(quick=(8, 44), full=(8, 20, 56))
 NUM_STEPS = session.pick(quick=120, full=3000)
 LR = session.pick(quick=0.005, full=0.05)
 FAMILIES = {"plain": models.cifar_plain, "residual": models.cifar_resnet}
-runs, trained = [], {}
+runs = []
 for network, build in FAMILIES.items():
     for depth in DEPTHS:
         for seed in range(3):
             torch.manual_seed(seed)
             model = build(depth).to(session.device)
             losses = fit(model, seed, NUM_STEPS, LR)
-            runs.append(
-                {
-                    "network": network,
-                    "depth": depth,
-                    "training loss": losses[-20:].mean().item(),
-                    "training accuracy": accuracy(
-                        model, train_images[:512], train_labels[:512]
-                    ),
-                    "validation accuracy": accuracy(model, val_images, val_labels),
-                }
-            )
-        trained[network, depth] = model
+            run = {"network": network, "depth": depth}
+            run["training loss"] = losses[-20:].mean().item()
+            some, their_labels = train_images[:512], train_labels[:512]
+            run["training accuracy"] = accuracy(model, some, their_labels)
+            run["validation accuracy"] = accuracy(model, val_images, val_labels)
+            runs.append(run)
 
 # %% [markdown]
 # Look at your prediction once more. Then read the tables: a row a family, a column a
@@ -214,9 +208,9 @@ for network, build in FAMILIES.items():
 # %%
 # The end of each training: loss (mean of 20 steps), and accuracy in evaluation mode
 for value in ("training loss", "training accuracy", "validation accuracy"):
-    print(value)
     form = ".2f" if value == "training loss" else ".0%"
-    show_table(*pivot(runs, rows="network", columns="depth", value=value, form=form))
+    heads, rows = pivot(runs, rows="network", columns="depth", value=value, form=form)
+    show_table([value, *(f"{depth} layers" for depth in heads[1:])], rows)
 ends = [run["training loss"] for run in runs if run["depth"] == DEPTHS[-1]]
 session.report(
     f"training loss at {DEPTHS[-1]} layers: plain {sum(ends[:3]) / 3:.2f}, "
@@ -286,14 +280,20 @@ plt.show()
 # The test accuracy, on photos that played no part in training, tells the same. With 56
 # layers it is 37.3 %<!-- results:
 # degradation-plain56-photos-10000-seed* test_accuracy -->
-# for the plain network and 72.5 %<!-- results:
+# for the plain network and 72.4 %<!-- results:
 # degradation-residual56-photos-10000-seed* test_accuracy -->
 # for the residual one. From 20 to 56 residual layers the gain is small: the ranges of
 # the seeds overlap.
-#
-# Runs of this length cannot say whether the deep plain network would catch up. The
-# paper's Figure 6 can: after all its 64 000 steps, the plain network of 56 layers still
-# has the higher training error.
+
+# %% [markdown]
+# All 45 000 training photos and 20 epochs make six times as many steps (the last two
+# rows; here seed 0). They narrow the gap and do not close it. With 20 plain
+# layers 83.2 %<!-- results: degradation-plain20-photos-45000-seed0 test_accuracy --> of
+# the test photos are right, with 56 plain layers 74.3 %<!-- results:
+# degradation-plain56-photos-45000-seed0 test_accuracy -->, with 56 residual layers 87.1
+# %<!-- results: degradation-residual56-photos-45000-seed0 test_accuracy -->. The paper
+# made nine times as many steps again, and its plain network of 56 layers still ended
+# with a higher training error than that of 20 (Figure 6).
 
 # %% [markdown]
 # ### Two suspects
@@ -301,7 +301,7 @@ plt.show()
 # **Overfitting** means: good on the training images, poor on others. The plain network
 # of 56 layers gets 36 %<!-- results:
 # degradation-plain56-photos-10000-seed* history.train_accuracy.-1 -->
-# of its *training* photos right, and 37 %<!-- results:
+# of its *training* photos right (cropped and flipped), and 37 %<!-- results:
 # degradation-plain56-photos-10000-seed* test_accuracy -->
 # of the others. There is no gap, so nothing is overfitted.
 #
@@ -322,15 +322,16 @@ for network, build in FAMILIES.items():
             loss.backward()
             length = model.conv1.weight.grad.norm().item()
             first.append({"network": network, "depth": depth, "length": length})
-show_table(*pivot(first, rows="network", columns="depth", value="length", form=".2g"))
+show_table(*pivot(first, rows="network", columns="depth", value="length", form=".1f"))
 
 # %% [markdown]
 # It does not vanish: it *grows* with depth, by far the most in plain networks. Yang et
-# al. 2019 derive this growth for plain networks with BatchNorm. The paper, too, rules
-# vanishing gradients out (section 4.1).
+# al. 2019 derive it for fully connected plain networks with BatchNorm. The paper, too,
+# thinks vanishing gradients unlikely: it checked its own, and found them healthy
+# (section 4.1).
 #
-# What is the cause, then? The paper does not prove one. It conjectures that deep plain
-# networks converge at "exponentially low" rates. [Deep dive
+# What is the cause, then? The paper has a conjecture, no proof: deep plain networks may
+# converge at "exponentially low" rates. [Deep dive
 # 01b](01b_why_plain_networks_fail.ipynb) follows ours step by step: the first gradients
 # explode, the weights inflate, the learning stalls.
 
@@ -354,8 +355,8 @@ show_table(*pivot(first, rows="network", columns="depth", value="length", form="
 #
 # Can the plain pair be the identity at all? Nearly. A 3×3 kernel with a 1 in its centre
 # and zeros elsewhere copies its channel. The norm then subtracts the mean and divides
-# by the spread; its learned factor $\gamma$ and shift $\beta$ can undo that. We put
-# this solution in by hand.
+# by the spread, and its learned factor $\gamma$ and shift $\beta$ can undo that
+# (section 3). We put this solution in by hand.
 
 
 # %%
@@ -401,7 +402,7 @@ def race(target, residual, zero_gamma=False, seed=0):
         nn.init.zeros_(branch[-1].weight)
     optimizer = torch.optim.SGD(branch.parameters(), lr=0.1, momentum=0.9)
     errors = []
-    for _ in range(session.pick(quick=300, full=3000)):
+    for _ in range(session.pick(quick=300, full=1000)):
         x = torch.randn(16, 16, 8, 8).relu()
         out = branch(x) + x if residual else branch(x)
         error = F.mse_loss(F.relu(out), target(x))
@@ -429,8 +430,8 @@ for target, function in TARGETS.items():
 show_table(*pivot(races, rows="pair", columns="target", value="end", form=".0e"))
 
 # %% [markdown]
-# The error over the last ten steps, mean and range of three seeds. On the CPU your
-# numbers are close to ours: these inputs are random, no images.
+# The error over the last ten steps, mean and range of three seeds. The inputs are
+# random numbers, the same on every machine up to rounding.
 #
 # The residual pair wins the race to the identity by far. It loses the race to zero,
 # where its branch has to cancel the input. At the shift neither leads clearly: knowing
@@ -469,8 +470,9 @@ print(f"residual, γ = 0: the largest error of all steps is {max(errors)}")
 # whenever there is something to improve. The plain pair with $\gamma = 0$ puts out
 # zeros, its ReLU passes nothing back, and it never leaves its start.
 #
-# Are blocks of trained networks really close to the identity? The paper found small
-# responses of the branches (Figure 7); 01b measures ours.
+# Do trained blocks stay near the identity? In a network of 20 layers they do not, as
+# 01b measures. In the paper, branches put out less the deeper the network is (Figure
+# 7).
 #
 # **So what:** a shortcut helps where the best function is nearer to "change nothing"
 # than to "put out zero".
@@ -523,9 +525,9 @@ class BatchNorm2d(nn.Module):
 
 
 # %% [markdown]
-# Two details are easy to miss. The batch is divided by the variance over $m$, but the
-# running variance is fed the estimate over $m - 1$. And `momentum=0.1` (the norm's, not
-# the optimiser's) means that each batch replaces a tenth of the running statistics.
+# Two details are easy to miss. The batch is normalised with the variance over $m$, but
+# the running variance is fed the estimate over $m - 1$. And `momentum=0.1` (the norm's,
+# not the optimiser's) means that each batch replaces a tenth of the running statistics.
 #
 # Is ours right? PyTorch's and ours get the same five batches in training mode, then one
 # in evaluation mode.
@@ -661,7 +663,8 @@ plt.show()
 # %% [markdown]
 # A plain pair; the basic block with a solid and with a dashed shortcut (below); the
 # bottleneck of section 5, with its channels.
-#
+
+# %% [markdown]
 # ### A sum from end to end
 #
 # Stack such blocks. Leave out the ReLU after the addition for a moment. Then block $i$
@@ -674,10 +677,10 @@ plt.show()
 # $$\frac{\partial \mathcal L}{\partial x_l} = \frac{\partial \mathcal L}{\partial x_L}
 # \Big(1 + \frac{\partial}{\partial x_l} \sum_{i=l}^{L-1} F_i(x_i)\Big) .$$
 #
-# The $1$ is a direct way: whatever the weights hold, the gradient at the end arrives at
-# the start, and the branches only add to it. In a plain stack there is no such term;
-# the gradient is a product of one factor a block. A cell checks both formulas on ten
-# blocks. Predict what the ReLU does to them.
+# The $1$ is a direct way. Whatever the weights hold, the gradient at the end arrives at
+# the start, and the branches add their part. A plain stack has no such term: its
+# gradient is a product of one factor a block. We check both formulas on ten blocks.
+# Predict what the ReLU does to them.
 
 
 # %%
@@ -721,9 +724,9 @@ print(f"with the ReLU, the direct way is open at {is_open.mean().item():.0%} of 
 # %% [markdown]
 # ### Solid and dashed shortcuts
 #
-# An addition needs two tensors of the same shape. Ask `BasicBlock(64, 64)` for 128
-# channels, and PyTorch stops at the addition: "The size of tensor a (128) must match
-# the size of tensor b (64)".
+# An addition needs two tensors of the same shape. `BasicBlock(64, 128)` with nothing on
+# its shortcut stops there: "The size of tensor a (128) must match the size of tensor b
+# (64)".
 #
 # Two things can make the shapes differ: the number of channels, and the stride. Then
 # the shortcut needs a layer of its own, `downsample`. Most people draw it **dashed**,
@@ -783,7 +786,7 @@ show_table(["shortcut", "stride", "output", "parameters", "in the shortcut"], ro
 # run of blocks on maps of one size.
 #
 # **So what:** a block adds to what it is given; as long as the shortcut is bare, signal
-# and gradient have a way that no weight can close.
+# and gradient have a way on which no weight stands.
 
 # %% [markdown]
 # ## 5 · The bottleneck
@@ -884,9 +887,11 @@ used = {
     "on the 3×3 (v1.5)": positions_used(first_two(1, 2), x),
     "in the projection": positions_used(projection(256, 512, 2).eval(), x),
 }
-for name, positions in used.items():
-    print(f"stride {name:17} sees {positions.float().mean().item():4.0%} of the input")
-show_images(torch.stack(list(used.values())).float(), list(used), size=2.2)
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.9))
+for axis, (name, positions) in zip(axes, used.items(), strict=True):
+    axis.imshow(positions, vmin=0, vmax=1)
+    share = positions.float().mean().item()
+    axis.set(title=f"stride {name}: {share:.0%}", xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]

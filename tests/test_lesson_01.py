@@ -84,7 +84,7 @@ def test_the_lessons_norm_is_pytorchs():
     taught, theirs = LESSON["BatchNorm2d"](6), nn.BatchNorm2d(6)
     nn.init.normal_(taught.weight)
     nn.init.normal_(taught.bias)
-    theirs.load_state_dict(taught.state_dict(), strict=False)
+    theirs.load_state_dict(taught.state_dict(), strict=False)  # counts its batches
     for training in (True, True, False):
         x = 3 * torch.randn(2, 6, 2, 3) - 1
         outputs = [norm.train(training)(x) for norm in (taught, theirs)]
@@ -94,16 +94,10 @@ def test_the_lessons_norm_is_pytorchs():
     assert not torch.equal(theirs.running_var, torch.ones(6))
 
 
-def test_networks_without_norms():
-    network = LESSON["without_norms"](models.cifar_resnet(8, shortcut="B"))
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.modules())
-    assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
-
-
-def test_multiply_adds_of_grouped_and_strided_convolutions():
-    net = nn.Sequential(nn.Conv2d(4, 8, 3, 2, padding=1, groups=2), nn.Conv2d(8, 2, 1))
-    expected = 8 * 4 * 4 * (2 * 9) + 2 * 4 * 4 * 8
-    assert LESSON["multiply_adds"](net, torch.zeros(3, 4, 8, 8)) == expected
+def test_a_shortcut_that_is_kept_whole_is_the_basic_blocks():
+    other = definitions("01b_why_plain_networks_fail")["OtherShortcut"]
+    block, x = models.BasicBlock(8, 8).eval(), torch.randn(2, 8, 6, 6)
+    assert torch.equal(other(block, lambda x: 1)(x), block(x))
 
 
 def zero_every_norm(model):
@@ -129,6 +123,13 @@ def zero_gamma_and_beta(model):
     for module in model.modules():
         if isinstance(module, models.BasicBlock):
             nn.init.ones_(module.bn1.bias)
+
+
+def zero_last_beta(model):
+    LESSON["start_as_identity"](model)
+    for module in model.modules():
+        if isinstance(module, models.BasicBlock):
+            nn.init.zeros_(module.bn2.bias)
 
 
 def frozen_at_zero(model):
@@ -175,6 +176,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("start_as_identity", zero_bn2, "kind Bottleneck the branch still"),
     ("start_as_identity", zero_branch_weights, "which is the last"),
     ("start_as_identity", zero_gamma_and_beta, "bn1.bias was changed"),
+    ("start_as_identity", zero_last_beta, "bn2.bias was changed"),
     ("start_as_identity", frozen_at_zero, "γ only starts at zero"),
     ("start_as_identity", in_eval, "is in eval() now"),
     (

@@ -30,7 +30,7 @@ SHORTCUTS = (  # in_channels, out_channels, stride, dashed?
 
 
 @exercise(
-    hint="compare channels, height and width of the input with those of the output."
+    hint="what does the stride do to height and width?"
 )
 def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
     """Check the rule that tells dashed shortcuts from solid ones."""
@@ -52,25 +52,23 @@ def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
 
 
 @exercise(
-    hint="loop over model.modules() and pick out the blocks; which norm is the last "
-    "one before the addition?"
+    hint="tell the two kinds of block apart; which norm is the last one before the "
+    "addition?"
 )
 def start_as_identity(answer: Callable[[nn.Module], Any]) -> str:
-    """Check that every block starts as the ReLU of its shortcut, all else untouched."""
+    """Check that the last factor of every branch is zero, and all else untouched."""
     bottlenecks = ResNet(Bottleneck, (2, 1, 1, 1), stem="cifar")
     for model in (cifar_resnet(14), cifar_resnet(8, shortcut="B"), bottlenecks):
         for norm in model.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 nn.init.uniform_(norm.weight, 0.5, 1.5)
                 nn.init.normal_(norm.bias, std=0.1)
-        for norm in _last_norms(model):
-            nn.init.zeros_(norm.bias)
         right = copy.deepcopy(model)
         for norm in _last_norms(right):
             nn.init.zeros_(norm.weight)
         answer(model)
         _refuse_other_zeros(model, right.state_dict())
-    return "Every branch is silent, every block starts as its shortcut."
+    return "Every last γ is zero; in a new network every block starts as its shortcut."
 
 
 def _last_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -106,8 +104,8 @@ def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
 
 
 @exercise(
-    hint="make the four layers in __init__; in forward keep x, and let every step of "
-    "the branch make a new tensor."
+    hint="make the four layers in __init__; in forward go through the formula from the "
+    "inside out, and leave x as it is."
 )
 def pre_activation(answer: Callable[[int], nn.Module]) -> str:
     """Check a pre-activation block of equal channels and stride 1."""
