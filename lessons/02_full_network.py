@@ -22,8 +22,8 @@
 # **Know first:** the blocks of [Lesson 01](01_residual_blocks.ipynb): `BasicBlock`,
 # `Bottleneck`, solid and dashed shortcuts, BatchNorm.
 #
-# **Reading** 51 minutes · **exercises** 25 minutes · **run time** quick CPU about
-# 20 s (two quiet cores), full GPU not measured
+# **Reading** 52 minutes · **exercises** 25 minutes · **run time** quick CPU about 20 s
+# (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
@@ -42,9 +42,9 @@
 # <details><summary>A Bottleneck is built with channels=64. How many channels does it
 # put out?</summary>
 #
-# 256. The 64 are its narrow middle, where the 3×3 convolution works. The last 1×1
-# convolution puts out `expansion` times as many, and `expansion` is 4. A `BasicBlock`
-# has `expansion` 1.
+# It puts out 256. The 64 are its narrow middle, where the 3×3 convolution works. The
+# last 1×1 convolution puts out `expansion` times as many, and `expansion` is 4. A
+# `BasicBlock` has `expansion` 1.
 #
 # </details>
 # <details><summary>What does BatchNorm remember that is no parameter?</summary>
@@ -356,7 +356,7 @@ axis.grid(False)
 # Run the children one after the other, in the right order and in a wrong one
 torch.manual_seed(0)
 backbone = ResNet(models.BasicBlock, (2, 2, 2, 2), include_top=False)
-images = torch.randn(4, 3, 64, 64)
+noise = torch.randn(4, 3, 64, 64)
 conv, norm, relu, pool, *stages = backbone.children()
 chains = {
     "the order of forward": nn.Sequential(conv, norm, relu, pool, *stages),
@@ -366,13 +366,14 @@ for mode in ("eval", "train"):
     backbone.train(mode == "train")
     with torch.no_grad():
         for name, chain in chains.items():
-            gap = (chain(images) - backbone(images)).abs().max().item()
+            gap = (chain(noise) - backbone(noise)).abs().max().item()
             print(f"{name:21} in {mode} mode: largest difference {gap:.2g}")
 
 # %% [markdown]
-# The wrong order gives no error, and with fresh norms no difference in evaluation mode
-# either: they change nothing there, and ReLU and maximum may trade places. In training
-# mode the norm sees other numbers, and everything after it differs.
+# The wrong order gives no error. In evaluation mode it makes no difference either, as
+# long as the norms are fresh: they change next to nothing there, and ReLU and maximum
+# may trade places. In training mode the norm sees other numbers, and everything after
+# it differs.
 #
 # **So what:** a ResNet is a stem, four calls of one function and a linear layer; four
 # numbers and a block name it.
@@ -391,7 +392,7 @@ resnet34 = ResNet(models.BasicBlock, (3, 4, 6, 3)).eval()
 x = torch.randn(1, 3, 224, 224)
 for name, part in resnet34.named_children():
     if name == "fc":
-        x = x.flatten(1)
+        x = x.flatten(1)  # as forward does between avgpool and fc
     steps = part if name.startswith("layer") else [part]
     for index, step in enumerate(steps):
         with torch.no_grad():
@@ -438,11 +439,12 @@ for image_size in (160, 224, 320, 448):
 # %% [markdown]
 # ### Without the top
 #
-# The map before the pool says *what* is *where*. Networks that find objects, or that
-# learn new classes from few photos, start from it: `include_top=False` returns it. How
-# do the weights get there? `strict=False` allows names that do not match. Read *both*
-# lists that it returns. Unexpected names are weights we leave behind. A missing name is
-# a layer that keeps its random weights, and nothing else would tell you.
+# Pool and classifier are the network's **top**. The map before them says *what* is
+# *where*. Networks that find objects, or that learn new classes from few photos, start
+# from this map: `include_top=False` returns it. How do the weights get there?
+# `strict=False` allows names that do not match. Read *both* lists that it returns.
+# Unexpected names are weights we leave behind. A missing name is a layer that keeps its
+# random weights, and nothing else would tell you.
 
 # %%
 # Move the weights of a full network into one without a top
@@ -451,11 +453,11 @@ headless = ResNet(models.BasicBlock, (2, 2, 2, 2), include_top=False).eval()
 report = headless.load_state_dict(full.state_dict(), strict=False)
 print("left behind:", report.unexpected_keys)
 assert report.missing_keys == []
-images = torch.randn(1, 3, 160, 320)
+wide_image = torch.randn(1, 3, 160, 320)
 with torch.no_grad():
-    features = headless(images)
+    features = headless(wide_image)
     logits = full.fc(features.mean(dim=(2, 3)))
-    gap = (logits - full(images)).abs().max().item()
+    gap = (logits - full(wide_image)).abs().max().item()
 print(f"features {tuple(features.shape)}; averaged, then fc: {gap:.1g} away")
 
 # %% [markdown]
@@ -479,16 +481,17 @@ for stem in ("imagenet", "cifar"):
 # %% [markdown]
 # Stem and stages divide the side by 32 in all, so the last stage works on a single
 # position. A 3×3 kernel centred there has eight of its nine weights over the zero
-# padding, whatever the image shows. (The first convolution of `layer4` still sees
-# 2 × 2 positions: four of its nine weights are in use.)
+# padding, whatever the image shows. (The first convolution of `layer4` still sees 2 × 2
+# positions: four of its nine weights are in use.)
 #
-# Idle weights are a hint, not a loss of accuracy. So both networks were trained: all
-# 45 000 training photos of CIFAR-10, 15 epochs, one rise and fall of the learning rate,
+# Idle weights are a hint, not a loss of accuracy. So both were trained, in one way: all
+# 45 000 training photos of CIFAR-10, 30 epochs, one rise and fall of the learning rate,
 # three seeds each. That takes a GPU, so the runs are recorded; the next cell reads
 # them.
 
 # %%
-# Draw the recorded trainings, and their test accuracies
+# Figure: validation accuracy against the epoch, one line a stem, each a mean of three
+# seeds in a band that narrows; the CIFAR stem's line lies above the other throughout.
 recorded = {
     "CIFAR stem": results.load_results("stem-cifar-photos-45000"),
     "ImageNet stem": results.load_results("stem-imagenet-photos-45000"),
@@ -501,24 +504,36 @@ axis = plotting.plot_seeds(curves)
 axis.set(xlabel="epoch", ylabel="validation accuracy")
 rows = []
 for name, runs in recorded.items():
-    test = [run["test_accuracy"] for run in runs]
-    rows.append((name, len(runs), results.mean_and_range(test, ".1%")))
-results.show_table(("ResNet-18, photos", "seeds", "test accuracy (range)"), rows)
+    test = results.mean_and_range([run["test_accuracy"] for run in runs], ".1%")
+    minutes = results.mean_and_range([run["minutes"] for run in runs], ".1f")
+    rows.append((name, len(runs), test, minutes, runs[0]["hardware"]))
+heads = ("ResNet-18, photos", "seeds", "test accuracy (range)", "minutes", "hardware")
+results.show_table(heads, rows)
 
 # %% [markdown]
 # Validation accuracy after each epoch, the mean of three seeds in a band from the least
-# to the most; below, the accuracy on the test images, measured once at the end. With
-# the CIFAR stem the network reaches
-# NUMBER %<!-- results: stem-cifar-* test_accuracy -->, with the ImageNet stem
-# NUMBER %<!-- results: stem-imagenet-* test_accuracy -->: the wrong stem costs
-# NUMBER points<!-- results: stem-cifar-* test_accuracy -
+# to the most; in the table, the accuracy on the test images, measured once at the end.
+#
+# With the CIFAR stem the network reaches
+# 90.3 %<!-- results: stem-cifar-* test_accuracy -->, with the ImageNet stem
+# 83.9 %<!-- results: stem-imagenet-* test_accuracy -->: the wrong stem costs
+# 6.4 points<!-- results: stem-cifar-* test_accuracy -
 # stem-imagenet-* test_accuracy -->.
-# The worst of three runs with the right stem is far above the best with the wrong one.
+# The worst of three runs with the right stem,
+# 90.2 %<!-- results: stem-cifar-* test_accuracy min -->, is far above the best with the
+# wrong one, 84.1 %<!-- results: stem-imagenet-* test_accuracy max -->. It is not a
+# matter of new images alone: in its last epoch the network with the wrong stem is right
+# on 88.5 %<!-- results: stem-imagenet-* history.train_accuracy.-1 --> of the training
+# images (cropped and mirrored at random), the other on
+# 97.3 %<!-- results: stem-cifar-* history.train_accuracy.-1 -->.
 
 # %% [markdown]
-# The experiment changes two things at once: the idle weights, and that every stage
-# works on a sixteenth of the positions. It does not say which of them does the harm.
-# And the wrong stem has a merit: it is fifteen times cheaper.
+# Two limits. The experiment changes two things at once, the idle weights and the
+# sixteenth of the positions on which every stage works; it does not say which does the
+# harm. And both networks had the same learning rate, tuned for neither. The wrong stem
+# also has a merit, fifteen times fewer multiply-adds. On the GPU of these runs that
+# saved little time: 3.6 min<!-- results: stem-imagenet-* minutes --> against
+# 3.9 min<!-- results: stem-cifar-* minutes -->.
 #
 # **So what:** an adaptive pool makes any image size *run*; only a stem that fits leaves
 # the last stage something to look at.
@@ -545,8 +560,8 @@ torchinfo.summary(block, (1, 64, 56, 56), col_names=columns, col_width=18, **opt
 # Read the list against the class of Lesson 01. It has the ReLU twice, because `forward`
 # calls it twice; `print(block)` would show one, because the constructor made one. The
 # addition is in neither list, and a solid shortcut leaves no line at all. For the
-# *shape* of a network, read its `forward`. (The tool also counts the norms' few
-# multiplications. "Units.MEGABYTES" is a slip: it means millions.)
+# *shape* of a network, read its `forward`. (Of a norm the tool counts no more than its
+# parameters. "Units.MEGABYTES" is a slip: it means millions.)
 #
 # Now ResNet-34. Predict: which stage costs most, and which holds most parameters?
 
@@ -645,7 +660,7 @@ results.show_table(("network, 10 classes", "parameters", "multiply-adds"), rows)
 # %% [markdown]
 # The first three round to the paper's Table 6: 0.27, 0.85 and 1.7 million. The last is
 # the network that many CIFAR-10 tutorials call ResNet-18. The paper has no such
-# network. It is shallower than ResNet-20 and has forty times the parameters.
+# network. It is shallower than ResNet-20 and has about forty times the parameters.
 #
 # **So what:** a name like "ResNet-50" or "ResNet-18 on CIFAR-10" does not fix the
 # network; ask for the stem, the widths and the place of the stride.
@@ -754,9 +769,8 @@ results.show_table(("network", "parameters", "multiply-adds"), rows)
 #    `layer1` is too, for its channels.
 # 2. *Choose a stem.* Large photos: shrink by four at once. Small images: do not; on
 #    CIFAR-10 the wrong stem left most parameters without a gradient and cost
-#    NUMBER points<!-- results: stem-cifar-* test_accuracy -
-#    stem-imagenet-* test_accuracy -->
-#    of test accuracy.
+#    6.4 points<!-- results: stem-cifar-* test_accuracy -
+#    stem-imagenet-* test_accuracy --> of test accuracy.
 # 3. *Trace the shapes.* From `layer1` on, each step to the next stage halves the side
 #    and doubles the channels. An adaptive pool takes any size; without the top the last
 #    map comes out.
@@ -856,8 +870,8 @@ check.cifar_parameters(cifar_parameters)
 # ### ★★★ A shortcut that sees everything
 #
 # With v1.5 the 3×3 sees every position. One layer still looks at one in four: the 1×1
-# with stride 2 in a dashed shortcut. ResNet-D (T. He et al. 2018) takes the mean over
-# 2 × 2 positions first, and then the 1×1 with stride 1. Write
+# with stride 2 in a dashed shortcut. ResNet-D (T. He et al. 2018) takes the mean over 2
+# × 2 positions first, and then the 1×1 with stride 1. Write
 # `averaged_shortcuts(network)`. It returns a *copy* in which every dashed shortcut with
 # stride 2 works like this, with the same 1×1 weights and the same norm; one with stride
 # 1 stays as it is. Any image size must still pass. (Behind a stride of 2 a map of 9 × 9
@@ -1008,7 +1022,8 @@ check.averaged_shortcuts(averaged_shortcuts)
 #
 # <details><summary>You counted the norms and biases, and the paper did not.</summary>
 #
-# **No.** They are less than a thousandth of the total.
+# **No.** Even if each norm is counted at every position, all of them are less than a
+# hundredth of the total.
 #
 # </details>
 # <details><summary>Your bottlenecks have the stride on the 3×3, not on the first
@@ -1040,7 +1055,7 @@ check.averaged_shortcuts(averaged_shortcuts)
 #   1812.01187. ResNet-C and ResNet-D.
 #
 # **Deep dive:** [02b · Cost, groups and first
-# weights](02b_cost_and_first_weights.ipynb): why VGG is dearer, what groups buy, and
-# 1 202 layers.
+# weights](02b_cost_and_first_weights.ipynb): why VGG is dearer, what groups buy, and 1
+# 202 layers.
 #
 # **Next:** [Lesson 03](03_cifar10_training.ipynb) trains such a network on CIFAR-10.
