@@ -59,6 +59,12 @@ def flower_photos():
 
 
 @pytest.fixture
+def imagenet200():
+    """The folder with ``imagenet32/val/``, if COURSE_DATA names one, or None."""
+    return Path(DATA) if (Path(DATA) / "imagenet32" / "val").is_dir() else None
+
+
+@pytest.fixture
 def photo_folder(tmp_path):
     """A data folder with cifar10/{train,test}/<class>/: 20 and 4 images a class."""
     rng = np.random.default_rng(0)

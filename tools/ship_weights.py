@@ -3,8 +3,8 @@
 python tools/ship_weights.py runs/pretrained/residual20-photos-45000-seed0
 
 Takes best.pt and result.json of a run of tools/train_cifar10.py or, for flowers, of
-tools/train_flowers.py. The accuracies on the card are measured on the stored file, on
-the data that COURSE_DATA names.
+tools/train_flowers.py; for ImageNet's 200 classes, of tools/gpu_day.py. The accuracies
+on the card are measured on the stored file, on the data that COURSE_DATA names.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from pathlib import Path
 
 import torch
 from recording import RESULTS, view_of
+from torch.utils.data import DataLoader
 
-from course_utils.data.arrays import ImageSplits, Loaders
+from course_utils.data.arrays import (
+    ArrayDataset,
+    ImageSplits,
+    Loaders,
+    already_collated,
+)
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
+from course_utils.data.photos import decode, list_images
 from course_utils.pretrained import PRETRAINED, pretrained_path
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
@@ -38,6 +45,10 @@ ABOUT = {
     "from a copy of 3457 of the 3670, stored again at 128x128. The photos are under "
     "Creative Commons licences (CC BY); LICENSE.txt in the archive flower_photos.tgz "
     "names each photographer.",
+    "ImageNet-200 photos": "The 200 classes of Tiny ImageNet, 500 photos each, shrunk "
+    "to 32x32 and stored as JPEG. The photos are ImageNet's (Deng et al. 2009), for "
+    "research and teaching; none of them ships. There is no test set: the validation "
+    "images are Tiny ImageNet's, and they chose the epoch.",
     "flower sketches": "The course's built-in sketches of five flowers: images drawn "
     "by code. They are not photos.",
 }
@@ -46,30 +57,31 @@ LIMITS = {
     "becomes one of the ten. Ordinary photos, shrunk to that size, were not tested.",
     "flower photos": "Knows five flowers and 64x64 pixels only; whatever it is shown "
     "becomes one of the five.",
+    "ImageNet-200 photos": "A start for other tasks. As a classifier of its 200 "
+    "classes it is wrong more often than right.",
 }
 SKETCH_LIMITS = "Says nothing about photos: it has never seen one."
 CARD = """\
 # {name}
 
-{layers}-layer {network} network of the CIFAR family (He et al. 2015, section 4.2).
+{layers}-layer {network} network of the CIFAR family (He et al. 2015, section \
+4.2){variant}.
 
 | | |
 |---|---|
 | data | {data} |
-| images | {train_size} to fit, {val_size} to choose the epoch, {test_size} to \
-test once |
-| validation accuracy | {val:.2%} |
-| test accuracy | {test:.2%} |
+| images | {images} |
+{accuracies}
 | recipe | from {start}; {epochs} epochs of batches of {batch_size}, SGD (momentum \
 0.9, Nesterov, weight decay 0.0005), one cycle up to a learning rate of {lr}, crop \
-and flip; arithmetic in {arithmetic} |
+and flip{more}; arithmetic in {arithmetic} |
 | seed | {seed} |
 | hardware, time | {hardware}, {threads} thread(s), {minutes:.0f} minutes beside other \
 work |
 | torch | {torch} |
 | file | {size_kib:.0f} KiB, weights in half precision |
 
-Both accuracies were measured on this file, in float32, after training had ended.
+Accuracies were measured on this file, in float32, after training had ended.
 
 Made by:
 
@@ -85,6 +97,13 @@ Made by:
 def halve(value: torch.Tensor) -> torch.Tensor:
     """Return a floating-point tensor in half precision, any other as it is."""
     return value.half().contiguous() if value.is_floating_point() else value
+
+
+def imagenet200_val(folder: Path, info: dict) -> DataLoader:
+    """Return the validation photos in ``imagenet32/val/<class>/`` of a data folder."""
+    found = list_images(folder / "imagenet32" / "val", info["classes"])
+    data = ArrayDataset(*decode(found, 32), info["mean"], info["std"])
+    return DataLoader(data, 500, collate_fn=already_collated)
 
 
 def parts(data: str, image_size: int) -> Loaders:
@@ -108,6 +127,8 @@ def parts(data: str, image_size: int) -> Loaders:
 
 def command_of(result: dict) -> str:
     """Return the command that made the run."""
+    if result["data"].startswith("ImageNet"):
+        return "python tools/gpu_day.py --arrays ARRAYS --run imagenet"
     where = "built-in" if result["data"].endswith("sketches") else "DIR"
     ends = f"--epochs {result['epochs']} --seed {result['seed']}"
     if result["data"].startswith("flower"):
@@ -127,32 +148,45 @@ def ship(run: Path) -> Path:
     result = {"start": "random weights", "image_size": 32} | result
     wanted = (result["network"], result["data"])
     name = next(name for name, what in PRETRAINED.items() if what == wanted)
-    loaders = parts(result["data"], result["image_size"])
     checkpoint = load_checkpoint(run / "best.pt")
+    if result["data"].startswith("ImageNet"):
+        judged = {"val": imagenet200_val(find_data_dir(), checkpoint["data"])}
+    else:
+        _, val, test = parts(result["data"], result["image_size"])
+        judged = {"val": val, "test": test}
     checkpoint["model"] = {k: halve(v) for k, v in checkpoint["model"].items()}
     path = pretrained_path(name)
     save_checkpoint(path, checkpoint)
 
     model = load_model(path)
-    val, test = (evaluate(model, loader).accuracy for loader in loaders[1:])
+    found = {part: evaluate(model, judged[part]).accuracy for part in judged}
+    uses = {"val": "to choose the epoch", "test": "to test once"}
+    titles = {"val": "validation", "test": "test"}
+    images = [f"{len(judged[part].dataset)} {uses[part]}" for part in judged]
+    rows = [f"| {titles[part]} accuracy | {found[part]:.2%} |" for part in found]
+    wide = model.architecture.get("width", 16)
     card = CARD.format(
         **result | {"data": ABOUT[result["data"]]},
         name=name,
         layers=result["depth"],
-        val_size=len(loaders.val.dataset),
-        test_size=len(loaders.test.dataset),
-        val=val,
-        test=test,
+        images=", ".join([f"{result['train_size']} to fit", *images]),
+        accuracies="\n".join(rows),
+        variant=""
+        if wide == 16
+        else f", {wide} to {4 * wide} channels, stem of stride 2",
+        more=", label smoothing 0.1" if "label_smoothing" in result else "",
         size_kib=path.stat().st_size / 1024,
         command=command_of(result),
         run=run.name,
         limits=LIMITS.get(result["data"], SKETCH_LIMITS),
     )
     path.with_suffix(".md").write_text(card, "utf-8")
-    measured = result | {"shipped_as": name, "val_accuracy": val, "test_accuracy": test}
+    measured = result | {"shipped_as": name}
+    measured |= {f"{part}_accuracy": found[part] for part in found}
     text = json.dumps(measured, indent=1) + "\n"
     (RESULTS / f"pretrained-{name}.json").write_text(text, "utf-8")
-    print(f"{name}: validation {val:.2%}, test {test:.2%}, {path.stat().st_size} bytes")
+    scores = ", ".join(f"{titles[part]} {found[part]:.2%}" for part in found)
+    print(f"{name}: {scores}, {path.stat().st_size} bytes")
     return path
 
 

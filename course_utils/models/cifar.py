@@ -84,6 +84,8 @@ class CifarResNet(nn.Module):
         num_classes: Outputs of the classifier.
         shortcut: ``"A"`` (parameter-free padding, the paper's choice), ``"B"``
             (1×1 projection), or ``None`` for a plain network.
+        width: Channels of the first stage; the next have two and four times as many.
+        stem_stride: Stride of the first convolution: 2 halves larger images.
 
     Raises:
         ValueError: If `depth` is not 6n + 2, or `shortcut` is unknown.
@@ -93,7 +95,13 @@ class CifarResNet(nn.Module):
     """
 
     def __init__(
-        self, depth: int, num_classes: int = 10, shortcut: str | None = "A"
+        self,
+        depth: int,
+        num_classes: int = 10,
+        shortcut: str | None = "A",
+        *,
+        width: int = 16,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
@@ -107,16 +115,18 @@ class CifarResNet(nn.Module):
             "depth": depth,
             "num_classes": num_classes,
             "shortcut": shortcut,
+            "width": width,
+            "stem_stride": stem_stride,
         }
         num_blocks = (depth - 2) // 6
-        self.conv1 = conv3x3(3, 16)
-        self.bn1 = nn.BatchNorm2d(16)
+        self.conv1 = conv3x3(3, width, stem_stride)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = self._make_layer(16, 16, num_blocks, 1, shortcut)
-        self.layer2 = self._make_layer(16, 32, num_blocks, 2, shortcut)
-        self.layer3 = self._make_layer(32, 64, num_blocks, 2, shortcut)
+        self.layer1 = self._make_layer(width, width, num_blocks, 1, shortcut)
+        self.layer2 = self._make_layer(width, 2 * width, num_blocks, 2, shortcut)
+        self.layer3 = self._make_layer(2 * width, 4 * width, num_blocks, 2, shortcut)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(64, num_classes)
+        self.fc = nn.Linear(4 * width, num_classes)
         init_convolutions(self)
 
     @staticmethod

@@ -15,7 +15,11 @@ from course_utils.pretrained.shipped import load_pretrained, pretrained_path
 from course_utils.training import load_checkpoint
 
 IMAGENET = tuple(name for name in models.__all__ if name.startswith("resne"))
-OWN = ("cifar10", "sketches")
+OWN = {
+    "cifar10": "the course's own ResNet-20, trained on CIFAR-10",
+    "sketches": "the course's own ResNet-20, trained on sketches of CIFAR-10's classes",
+    "imagenet200": "the course's own wide ResNet-20, trained on 200 ImageNet classes",
+}
 OWN_IMAGE_SIZE = 48  # pixels; these networks were trained on 32, but see lesson 06
 FOLDER = "imagenet"
 
@@ -55,17 +59,16 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
     """
     if name in OWN:
         info = load_checkpoint(pretrained_path(name))["data"]
-        kind = "CIFAR-10" if name == "cifar10" else "sketches of CIFAR-10's classes"
         return Backbone(
             load_pretrained(name),
-            f"the course's own ResNet-20, trained on {kind}",
+            OWN[name],
             OWN_IMAGE_SIZE,
             tuple(info["mean"]),
             tuple(info["std"]),
         )
     if name not in IMAGENET:
         raise ValueError(
-            f"There is no backbone {name!r}; choose one of {', '.join(OWN + IMAGENET)}."
+            f"There is no backbone {name!r}; choose one of {', '.join((*OWN, *IMAGENET))}."
         )
     model = getattr(models, name)()
     file = imagenet_file(name, data_dir)
