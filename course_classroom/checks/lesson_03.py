@@ -7,38 +7,57 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
 
 from course_classroom.checks.reporting import Wrong, exercise
 from course_classroom.checks.values import (
     close,
-    left_alone,
     number,
     refuse_slips,
+    several,
     tensor,
-    truth,
 )
-from course_utils.models import cifar_resnet
+
+FRAME = "Hint: note the rate before each step, as the frame does."
 
 
-@exercise(hint="add up the loss of all images first; a batch of n holds n of them.")
-def dataset_mean(answer: Callable[[Sequence[float], Sequence[int]], float]) -> str:
-    """Return a sentence if `answer` is the mean over images."""
-    losses, sizes = [2.0, 3.0, 7.0], [64, 32, 2]
-    found = number(answer(losses, sizes))
-    total = 2.0 * 64 + 3.0 * 32 + 7.0 * 2
-    slips = {
-        "This is the mean over batches: two images count as much as 64. Hint: how much "
-        "of the total does a batch of 2 deserve?": sum(losses) / 3,
-        "This is the total of all images. Hint: how many are there?": total,
-        "The total is right. Hint: divide by the images, not the batches.": total / 3,
-    }
-    refuse_slips(found, slips)
-    if not math.isclose(found, total / 98):
+@exercise(hint="a one cycle counts batches; where does a batch end?")
+def rates_of_a_run(answer: Callable[..., Sequence[float]]) -> str:
+    """Return a sentence if `answer` steps a one cycle after every batch."""
+    num_epochs, num_batches = 4, 5
+    optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
+    cycle = OneCycleLR(optimizer, 0.1, total_steps=num_epochs * num_batches)
+    try:
+        rates = answer(optimizer, cycle, num_epochs, num_batches)
+    except ValueError as error:
+        if "total steps" not in str(error):
+            raise
         raise Wrong(
-            f"For losses {losses} and sizes {sizes} it gives {found:.4g}, which is not "
-            "the mean over the images. Hint: try equal sizes first."
+            "The cycle is stepped more often than it was made for. Hint: once a batch, "
+            "and nowhere else."
+        ) from None
+    found = several(rates, num_epochs * num_batches, "one rate a batch", FRAME)
+    found = [number(rate) for rate in found]
+    right = OneCycleLR(SGD([nn.Parameter(torch.zeros(1))], lr=0.1), 0.1, len(found))
+    if len(set(found)) == 1:
+        raise Wrong("The rate never changes. Hint: who steps the scheduler?")
+    if len(set(found)) == num_epochs:
+        raise Wrong(
+            "The rate changes once an epoch, so the cycle never gets far. Hint: it "
+            "counts batches."
         )
-    return "A short last batch counts by its size."
+    for batch, rate in enumerate(found):
+        if not math.isclose(rate, right.get_last_lr()[0]):
+            raise Wrong(
+                f"Batch {batch} has the rate {rate:.4g}, not "
+                f"{right.get_last_lr()[0]:.4g}. Hint: note the rate before the step, "
+                "and step once a batch."
+            )
+        if batch + 1 < len(found):
+            right.optimizer.step()
+            right.step()
+    return "Once a batch, after the optimiser's step."
 
 
 @exercise(hint="two cases: before warmup_steps a straight line, after it a cosine.")
@@ -73,34 +92,6 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
             f"{factors[step]:.4g}, not {right[step]:.4g}. Hint: {hint}"
         )
     return "Up in a straight line, down along half a cosine."
-
-
-@exercise(hint="show the network the same images once together, once in two halves.")
-def depends_on_company(answer: Callable[[nn.Module, Tensor], bool]) -> str:
-    """Return a sentence if `answer` finds batch statistics in use, and only those."""
-    images = torch.randn(6, 3, 16, 16)
-    in_train, in_eval, one_left, forgetful = (cifar_resnet(8) for _ in range(4))
-    in_eval.eval()
-    one_left.eval().bn1.train()
-    forgetful.eval().bn1 = nn.BatchNorm2d(16, track_running_stats=False).eval()
-    no_norm = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 10))
-    cases = (
-        ("in train()", in_train, True),
-        ("in eval()", in_eval, False),
-        ("in eval() but for one layer", one_left, True),
-        ("in eval() with a norm that keeps no statistics", forgetful, True),
-        ("in train(), but without BatchNorm", no_norm, False),
-    )
-    for name, network, right in cases:
-        with left_alone(network, "no_grad() does not stop that; try it on a copy."):
-            found = truth(answer(network, images))
-            if found != right:
-                raise Wrong(
-                    f"For a network {name} it gives {found}. Hint: compare the "
-                    "outputs for an image in two different companies, up to rounding; "
-                    "another order of the same images is the same company."
-                )
-    return "It finds the layer that was forgotten, and leaves no trace."
 
 
 @exercise(

@@ -1,0 +1,370 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03b · Faster
+#
+# Read this if you wait for your trainings: of the five usual ways to make one faster,
+# some slow it down on the machine that you have, and one changes the result unless you
+# know what to do about it.
+#
+# **After this deep dive you can**
+#
+# 1. measure fairly whether an option makes a training step faster;
+# 2. say what 16 bits, memory order, compiling and batch size change;
+# 3. train in several processes, and say what then needs care.
+#
+# **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
+#
+# **Reading** 25 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
+# not measured
+
+# %% tags=["setup"]
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from course_utils.data.cifar10 import load_cifar10
+from course_utils.models import cifar_resnet
+from course_utils.results import load_results, show_table
+from course_utils.session import start
+from course_utils.training import amp_dtype
+
+session = start(seed=0)
+
+# %% [markdown]
+# ## 1 · Sixteen bits, and the order of memory
+#
+# *This section shows what two options of a step cost and gain, measured so that the
+# machine's moods cancel.*
+#
+# **Mixed precision** (Micikevicius et al., 2018): convolutions and matrix products in
+# 16 bits, weights and loss in 32. Fewer bits move, and many processors have fast units
+# for them. Two types have 16 bits.
+
+# %%
+# Compare the three types of number
+rows = []
+for dtype in (torch.float32, torch.bfloat16, torch.float16):
+    info = torch.finfo(dtype)
+    rows.append([dtype, f"{info.max:.1e}", f"{info.tiny:.1e}", f"1 + {info.eps:.1e}"])
+show_table(("type", "largest", "smallest in full precision", "next after 1"), rows)
+print(f'here, amp="auto" computes in {amp_dtype(session.device, "auto") or "32 bits"}')
+
+# %% [markdown]
+# **float16** has a small range: little gradients become zero. A *scaler* multiplies the
+# loss by a large number, divides the gradients by it, and skips a step whose gradients
+# overflowed. **bfloat16** has the range of 32 bits and needs no scaler; it pays with
+# digits. `train(..., amp="auto")` uses 16 bits where the device computes in them
+# natively.
+#
+# **Channels last** is an order of memory. Usually all red values of an image lie
+# together, then all green ones. Channels last keeps the values of a pixel together,
+# which many convolution routines prefer. Shapes and numbers are the same.
+#
+# **Compiling** (`torch.compile(model)`) writes new code for this network on this
+# machine, once, before the first step. It needs a compiler and takes up to a minute.
+
+
+# %%
+# Make a training step with each option as a switch
+batch = next(iter(load_cifar10(session.data_dir).loaders(64, seed=0).train))
+
+
+def make_step(*, amp=False, channels_last=True, compiled=False, images=batch[0]):
+    """Return a function that takes one training step and returns its loss."""
+    torch.manual_seed(0)
+    device, dtype = session.device, amp_dtype(session.device, amp)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = cifar_resnet(20).to(device, memory_format=layout)
+    forward = torch.compile(network) if compiled else network
+    images = images.to(device).contiguous(memory_format=layout)
+    labels = batch[1].to(device).repeat(len(images) // len(batch[1]) + 1)[: len(images)]
+    sgd = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+
+    def step():
+        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = forward(images)
+        loss = F.cross_entropy(logits.float(), labels)
+        sgd.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(sgd)
+        scaler.update()
+        return loss.item()  # also waits for the GPU
+
+    return step
+
+
+# %% [markdown]
+# A machine's speed wanders. So the two ways take turns, A B A B; each pair gives one
+# ratio. The first step of each warms up and is not counted. Guess both ratios, and in
+# which digit the losses will differ.
+
+
+# %%
+# Let each option take turns with its absence
+def take_turns(ways, num_pairs, num_steps):
+    """Return the seconds of so many steps: a row a pair, a column a way."""
+    seconds = np.zeros((num_pairs, len(ways)))
+    for pair in range(num_pairs):
+        for way, step in enumerate(ways):
+            began = time.perf_counter()
+            for _ in range(num_steps):
+                step()
+            seconds[pair, way] = time.perf_counter() - began
+    return seconds
+
+
+rows = []
+options = ["amp", "channels_last"]
+if session.device.type == "cuda":
+    options.append("compiled")
+for option in options:
+    ways = [make_step(**{option: switch}) for switch in (False, True)]
+    first = [step() for step in ways]
+    seconds = take_turns(ways, num_pairs=5, num_steps=session.pick(quick=2, full=20))
+    last = [step() for step in ways]
+    ratios = seconds[:, 0] / seconds[:, 1]  # above 1: the option is faster
+    ratio = f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+    gaps = [abs(a - b) / a for a, b in (first, last)]
+    rows.append([option, ratio, *(f"{gap:.1e}" for gap in gaps)])
+show_table(("option", "times as fast (range)", "first loss differs", "last loss"), rows)
+
+# %% [markdown]
+# These numbers are true of *your* machine and this network. Where the range includes 1,
+# the pairs do not agree that the option pays. The first losses come from equal weights,
+# so their difference is rounding. From then on each step starts from slightly different
+# weights, and the two drift apart, as two machines would in 32 bits. Micikevicius et
+# al. found the accuracies of their 32-bit runs again; here that is not measured.
+#
+# The project's own measurements, on two CPU cores that have units for bfloat16, are in
+# `results/bench.json`:
+
+# %%
+# Show the recorded speeds: each row's way against the other
+(bench,) = load_results("bench")
+print(f"ResNet-20, batches of 128, {bench['hardware']}, {bench['repeats']} pairs")
+show_table(
+    ("what", "times as fast (range)"),
+    [
+        [
+            row["name"],
+            f"{row['ratio']:.2f} ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})",
+        ]
+        for row in bench["rows"]
+        if "ratio" in row
+    ],
+)
+
+# %% [markdown]
+# Against a plain loop in 32 bits with transforms image by image, `train` is
+# 1.87<!-- results: bench rows.0.ratio --> times as fast; in 32 bits like that loop it
+# is 1.31<!-- results: bench rows.2.ratio --> times as fast. So the larger part of the
+# gain is 16 bits, on a processor made for them. Compiling made the step slower there,
+# 0.80<!-- results: bench rows.5.ratio --> times as fast, after 57 s of work: on a small
+# network and a CPU it does not pay. `train` has no switch for it; you may hand it
+# `torch.compile(model)`.
+#
+# **So what:** 16 bits, memory order and compiling are offers; take turns, look at the
+# range, and keep what pays on your machine.
+
+# %% [markdown]
+# ## 2 · Larger batches
+#
+# *This section shows where larger batches stop being faster.*
+#
+# A larger batch gives a processor more to do at once. But an epoch then has fewer
+# steps, so the comparison that counts is images a second.
+
+# %%
+# Measure images a second for three batch sizes
+sizes = (16, 64, 256)
+ways = [make_step(images=batch[0].repeat(4, 1, 1, 1)[:size]) for size in sizes]
+for step in ways:
+    step()
+seconds = take_turns(ways, num_pairs=3, num_steps=session.pick(quick=1, full=20))
+per_step = np.median(seconds, axis=0) / session.pick(quick=1, full=20)
+rows = [[size, f"{size / s:.0f}"] for size, s in zip(sizes, per_step, strict=True)]
+show_table(("batch size", "images a second"), rows)
+
+# %% [markdown]
+# In the recorded table, batches of 32 reach 0.77<!-- results: bench rows.6.ratio -->
+# times the speed of batches of 128, and batches of 512 are no faster than those:
+# two cores are busy at 128 already. A GPU has thousands of units, so its speed goes on
+# rising until they are busy, or until its memory is full: what a step must remember for
+# the backward pass grows with the batch.
+#
+# Fewer steps need larger ones. Goyal et al. (2017) raise the learning rate by the same
+# factor as the batch, after a *warm-up*: some epochs in which the rate climbs, because
+# the first weights do not bear its height yet. One cycle has a warm-up built in.
+#
+# **So what:** take the smallest batch that keeps the processor busy, and choose the
+# learning rate again when you change it.
+
+# %% [markdown]
+# ## 3 · What a GPU changes
+#
+# *This section names three habits that a CPU forgives.*
+#
+# - A GPU works while Python goes on. A clock read too early measures nothing: wait with
+#   `torch.cuda.synchronize()`, or by fetching a number (`loss.item()`).
+# - For the same reason, `.item()` in every step makes it wait. The loop of lesson 03
+#   keeps its sums on the device until the epoch ends.
+# - `torch.backends.cudnn.benchmark = True` tries several ways to compute a convolution
+#   at the first sight of an input's shape and keeps the fastest. It pays where shapes
+#   repeat. It may choose differently from run to run, so the last digits differ.
+
+
+# %%
+# On an NVIDIA GPU, measure cudnn.benchmark in turns, and leave it as it was
+def with_benchmark(switch, step):
+    """Return the step, taken with the switch in that position."""
+
+    def switched():
+        before = torch.backends.cudnn.benchmark
+        torch.backends.cudnn.benchmark = switch
+        step()
+        torch.backends.cudnn.benchmark = before
+
+    return switched
+
+
+if session.device.type == "cuda":
+    ways = [with_benchmark(switch, make_step(amp=True)) for switch in (False, True)]
+    take_turns(ways, num_pairs=1, num_steps=5)  # the first steps choose
+    seconds = take_turns(ways, num_pairs=5, num_steps=20)
+    print(
+        "benchmark makes it", (seconds[:, 0] / seconds[:, 1]).round(2), "times as fast"
+    )
+else:
+    print(f"On {session.device.type} there is no cuDNN: the switch does nothing here.")
+
+# %% [markdown]
+# The fast way is also memory-hungry: data sets as small as CIFAR-10 fit into a GPU's
+# memory whole, and then no loader is needed. For larger ones, several worker processes
+# prepare batches ahead (`num_workers`), from memory that the GPU can read directly
+# (`pin_memory=True`).
+#
+# **So what:** on a GPU, look for what makes it wait: the clock, `.item()`, the loader.
+
+# %% [markdown]
+# ## 4 · Several processes
+#
+# *This section shows why several GPUs can train as one, and where they do not.*
+#
+# `DistributedDataParallel` (DDP) runs one process a GPU. Each holds the whole network,
+# computes the gradient of its share of the batch, and then all *average* their
+# gradients and take the same step. For two equal shares of $n$ images,
+#
+# $$\frac{1}{2}\left(\frac{1}{n}\sum_{i \in A} \nabla L_i
+# + \frac{1}{n}\sum_{i \in B} \nabla L_i\right)
+# = \frac{1}{2n}\sum_{i \in A \cup B} \nabla L_i,$$
+#
+# the gradient of the whole batch. Predict three answers: BatchNorm in `eval()`; unequal
+# shares; BatchNorm in `train()`.
+
+
+# %%
+# Average the gradients of two shares, and compare with the whole batch's
+def gradient_of(network, images, labels):
+    """Return the gradient of a batch's mean loss, as one long vector."""
+    network.zero_grad()
+    F.cross_entropy(network(images), labels).backward()
+    return torch.cat([p.grad.flatten() for p in network.parameters()])
+
+
+images, labels = (part.to(session.device) for part in batch)
+torch.manual_seed(0)
+network = cifar_resnet(8).to(session.device)
+for mode, share in (("eval()", 32), ("eval()", 48), ("train()", 32)):
+    network.train(mode == "train()")
+    whole = gradient_of(network, images, labels)
+    averaged = 0.5 * gradient_of(network, images[:share], labels[:share])
+    averaged += 0.5 * gradient_of(network, images[share:], labels[share:])
+    gap = ((averaged - whole).norm() / whole.norm()).item()
+    print(f"{mode:7} shares of {share} and {len(labels) - share}: differs by {gap:.1e}")
+
+# %% [markdown]
+# Equal shares: equal up to rounding. Unequal shares: each counts half, whatever its
+# size, so an image of the small share counts for too much. In `train()`, BatchNorm
+# takes its statistics from the share alone: two shares are not one batch to it. With
+# tens of images in a share that is commonly left so; with a few,
+# `nn.SyncBatchNorm.convert_sync_batchnorm(model)` takes them over all processes.
+#
+# Who takes which images? `DistributedSampler` deals. Suppose 19 images, two processes.
+
+# %%
+# Deal 19 images to two processes, in two epochs, with and without set_epoch
+from torch.utils.data.distributed import DistributedSampler
+
+for rank in range(2):
+    sampler = DistributedSampler(range(19), num_replicas=2, rank=rank, shuffle=False)
+    print(f"process {rank}: {list(sampler)}")
+
+sampler = DistributedSampler(range(19), num_replicas=2, rank=0, seed=0)
+orders = [list(sampler) for _ in range(2)]
+print("same order in the second epoch:", orders[0] == orders[1])
+sampler.set_epoch(1)
+print("and after set_epoch(1):", orders[0] == list(sampler))
+
+# %% [markdown]
+# Two traps. All processes must take equally many steps, so the sampler deals one image
+# twice: right for training, wrong for an accuracy. (`course_utils` judges with a
+# sampler that deals each image once, and adds the counts up before it divides.) And it
+# shuffles by seed *and epoch*: without `sampler.set_epoch(epoch)` every epoch has the
+# same order. `train` calls it.
+#
+# A notebook starts no second process; a terminal does, here with two CPU processes:
+#
+# ```
+# torchrun --nproc-per-node 2 tools/train_cifar10.py --depth 20
+# ```
+#
+# `torchrun` tells each process its number, the *rank*. The tool shares batches of 128
+# among them; its loop is the `train` of lesson 03. The older `nn.DataParallel` needs no
+# `torchrun`, but copies the network to every GPU at every step; PyTorch advises DDP.
+#
+# Both wrap the network, under the name `module`. A state dict saved from the wrapper
+# does not fit the bare network, a common error on the web:
+
+# %%
+# See the prefix "module.", and take it away
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+
+state = torch.nn.DataParallel(network).state_dict()
+print("saved from the wrapper:", list(state)[:2])
+try:
+    cifar_resnet(8).load_state_dict(state)
+except RuntimeError as error:
+    print("refused:", str(error).splitlines()[1].strip()[:76], "…")
+consume_prefix_in_state_dict_if_present(state, "module.")
+print("without the prefix:", cifar_resnet(8).load_state_dict(state))
+
+# %% [markdown]
+# Better still, save `wrapped.module.state_dict()`, as `train` does.
+#
+# **So what:** equal shares average to the whole batch's gradient; care belongs to
+# BatchNorm, to the order of each epoch, and to counting every test image once.
+
+# %% [markdown]
+# ## References
+#
+# - P. Micikevicius et al., *Mixed Precision Training*, 2018, arXiv 1710.03740.
+# - P. Goyal et al., *Accurate, Large Minibatch SGD: Training ImageNet in 1 Hour*, 2017,
+#   arXiv 1706.02677.
+
+# %% [markdown]
+# **Next.** [04 · Per-class evaluation](04_per_class_evaluation.ipynb) asks where a
+# classifier fails.
