@@ -59,7 +59,7 @@ bench: setup
 	@$(PY) tools/bench.py
 
 results-03: setup
-	@$(PY) tools/record_lesson_03.py
+	@$(PY) tools/record_lesson.py 03
 	@$(PY) tools/update_readme.py
 
 results-06: setup

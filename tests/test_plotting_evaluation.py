@@ -130,7 +130,14 @@ def test_reliability_draws_accuracy_gaps_and_counts():
     assert [bar.get_y() for bar in gaps] == [0.5, 0.6, 0.9]
     assert [bar.get_height() for bar in gaps] == pytest.approx([-0.1, 0.1, 0])
     blue, orange = (to_rgba(color) for color in ("C0", "C1"))
-    assert [bar.get_facecolor() for bar in gaps][:2] == [blue, orange]
+    pale_blue = (*blue[:3], 0.3)  # two images only
+    assert [bar.get_facecolor() for bar in gaps][:2] == [pale_blue, orange]
+    (lines,) = ax.collections
+    assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [
+        [0.5, 0.5],
+        [0.6, 0.6],
+        [0.9, 0.9],
+    ]
     handles, names = ax.get_legend_handles_labels()
     assert names == ["no gap", "accuracy", "too sure", "too modest"]
     assert [patch.get_facecolor() for patch in handles[2:]] == [orange, blue]

@@ -99,18 +99,18 @@ def test_the_tool_records_the_lesson_itself(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.setenv("COURSE_DATA", "built-in")
     monkeypatch.setenv("COURSE_PROFILE", "quick")
-    from record_lesson_03 import record
+    from record_lesson import record
 
     lesson, results = tmp_path / "99_small.py", tmp_path / "results"
     results.mkdir()
     lesson.write_text(LESSON)
-    path = record(7, lesson, results)
+    path = record(lesson, 7, results)
     assert path.name == "99_small-quick-sketches-seed7.json"
     assert json.loads(path.read_text())["test_accuracy"] == 0.7
     lesson.write_text(LESSON + "1 / 0\n")
     with pytest.raises(SystemExit, match=r"99_small, seed 8: cell \d .*ZeroDivision"):
-        record(8, lesson, results)
+        record(lesson, 8, results)
     lesson.write_text(LESSON.replace("seed=0", "seed=1"))
     with pytest.raises(SystemExit, match=r"99_small\.py has no 'start\(seed=0\)'"):
-        record(9, lesson, results)
+        record(lesson, 9, results)
     assert list(results.iterdir()) == [path]

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import PowerNorm, to_rgba_array
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 MAX_CLASSES = 50  # more names than this do not fit beside a figure
 MAX_NUMBERED = 20  # more numbers a row than this do not fit into its cells
+FEW_IMAGES = 20  # the accuracy of a bin with fewer scatters widely: drawn pale
 
 
 def plot_per_class(
@@ -128,8 +129,9 @@ def plot_reliability(
 ) -> Axes:
     """Return axes with accuracy against confidence, and the gap between the two.
 
-    The gap begins at the accuracy and ends at the mean confidence: orange upwards where
-    the network is too sure, blue downwards where it is too modest.
+    The gap begins at the accuracy, a black line, and ends at the mean confidence:
+    orange upwards where the network is too sure, blue downwards where it is too modest.
+    Bins with fewer than 20 images are pale.
 
     Args:
         confidence: Mean confidence of each bin, (num_bins,); NaN where it is empty.
@@ -147,16 +149,20 @@ def plot_reliability(
     edges = np.linspace(0, 1, len(count) + 1)
     seen = count > 0
     left, confidence, accuracy = edges[:-1][seen], confidence[seen], accuracy[seen]
-    bars = {"width": 1 / len(count), "align": "edge"}
-    ax.bar(left, accuracy, **bars, color="0.82", ec="white")
+    width = 1 / len(count)
+    pale = np.where(count[seen] < FEW_IMAGES, 0.3, 1)
     gap = confidence - accuracy
-    colors = np.where(gap > 0, "C1", "C0")
-    ax.bar(left, gap, bottom=accuracy, **bars, color=colors, ec="white")
+    colors = to_rgba_array(["C1" if part > 0 else "C0" for part in gap], pale)
+    bars = {"width": width, "align": "edge", "ec": "white"}
+    ax.bar(left, accuracy, **bars, color="0.88")
+    ax.bar(left, gap, bottom=accuracy, **bars, color=colors)
     ax.plot([0, 1], [0, 1], "--", color="black", lw=1, label="no gap")
-    for color, name in (("0.82", "accuracy"), ("C1", "too sure"), ("C0", "too modest")):
+    black = to_rgba_array("black", pale)
+    ax.hlines(accuracy, left, left + width, colors=black, lw=2.2, label="accuracy")
+    for color, name in (("C1", "too sure"), ("C0", "too modest")):
         ax.add_patch(Rectangle((0, 0), 0, 0, color=color, label=name))  # for the legend
     top = ax.secondary_xaxis("top")
-    centres = left + 0.5 / len(count)
+    centres = left + width / 2
     top.set_xticks(centres, count[seen], rotation=90, size="x-small")
     top.tick_params(length=0)
     top.set_xlabel("images in the bin", size="small")

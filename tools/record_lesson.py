@@ -1,8 +1,9 @@
-"""Measures lesson 03 for results/: runs the lesson itself, once for each seed.
+"""Measures a lesson for results/: runs the lesson itself, once for each seed.
 
-python tools/record_lesson_03.py [--seeds 0 1 2]
+python tools/record_lesson.py 03 [--seeds 0 1 2]
 
-Data, profile and device are the lesson's own: COURSE_DATA and COURSE_PROFILE choose.
+The lesson leaves result.json in its folder of runs. Data, profile and device are the
+lesson's own: COURSE_DATA and COURSE_PROFILE choose.
 """
 
 from __future__ import annotations
@@ -15,19 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from execution import execute
-from lesson_files import LESSONS, ROOT, read_lesson, tags_of
+from lesson_files import ROOT, find_lessons, read_lesson, tags_of
 
-LESSON = LESSONS / "03_cifar10_training.py"
 RESULTS = ROOT / "results"
 SEED = "start(seed=0)"
 
 
-def record(seed: int, lesson: Path = LESSON, results: Path = RESULTS) -> Path:
+def record(lesson: Path, seed: int, results: Path = RESULTS) -> Path:
     """Return the file to which the run of one seed was written.
 
     Args:
+        lesson: the lesson's file.
         seed: takes the place of the one in the lesson's setup cell.
-        lesson: the lesson; it leaves result.json in its folder of runs.
         results: where the file goes.
 
     Raises:
@@ -55,17 +55,19 @@ def record(seed: int, lesson: Path = LESSON, results: Path = RESULTS) -> Path:
     data = result["data"].split()[-1]
     name = f"{lesson.stem}-{result['profile']}-{data}-seed{seed}.json"
     (results / name).write_text(text, "utf-8")
-    accuracy, seconds = result["test_accuracy"], execution.seconds
-    print(f"{name}: test accuracy {accuracy:.1%}, the whole lesson {seconds:.0f} s")
+    print(f"{name}: the whole lesson took {execution.seconds:.0f} s")
     return results / name
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Record the seeds of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("lesson", help="how its file's name begins, such as 03")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    for seed in parser.parse_args(arguments).seeds:
-        record(seed)
+    options = parser.parse_args(arguments)
+    (lesson,) = find_lessons([options.lesson])
+    for seed in options.seeds:
+        record(lesson, seed)
 
 
 if __name__ == "__main__":
