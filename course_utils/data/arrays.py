@@ -42,7 +42,7 @@ class ArrayDataset(Dataset):
         ValueError: If the arrays' shapes, types or lengths do not fit.
 
     Source: crop and flip, He et al. 2015, section 4.2.
-    Taught in: lesson 03, "Augmentation".
+    Taught in: lesson 03, "The same, faster".
     """
 
     def __init__(
@@ -215,7 +215,7 @@ def channel_statistics(
     Returns:
         Two tuples of three floats, for pixel values in [0, 1].
 
-    Taught in: lesson 03, "The right channel statistics".
+    Taught in: lesson 03, "The right statistics".
     """
     counts = [np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)]
     values = np.arange(256) / 255

@@ -47,7 +47,7 @@ def load_cifar10(data_dir: Path | None) -> ImageSplits:
     Args:
         data_dir: Folder of data sets (`session.data_dir`); ``None`` for the sketches.
 
-    Taught in: lesson 03, "Look at the data".
+    Taught in: lesson 03, "From images to batches".
     """
     return photos_or_sketches(
         "cifar10", data_dir, prepare=prepare_cifar10, read=_photos, draw=_sketches

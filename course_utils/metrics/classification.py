@@ -61,7 +61,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float:
     Raises:
         ValueError: If there is no image, or one class only, or the shapes do not fit.
 
-    Taught in: lesson 03, "One epoch by hand".
+    Taught in: lesson 03, "One epoch".
     """
     _refuse_shapes(logits, labels)
     return (logits.argmax(1) == labels).float().mean().item()

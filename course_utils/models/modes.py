@@ -49,7 +49,7 @@ def amp_dtype(device: torch.device, amp: Amp) -> torch.dtype | None:
         ValueError: If `amp` is none of the three.
 
     Source: Micikevicius et al. 2018 (arXiv 1710.03740), section 3.
-    Taught in: lesson 03, "Faster, at what price?".
+    Taught in: lesson 03b, "Sixteen bits, and the order of memory".
     """
     if amp not in (True, False, "auto"):
         raise ValueError(f"amp is {amp!r}; give True, False or 'auto'.")

@@ -41,7 +41,7 @@ def plot_history(
     Raises:
         ValueError: If there is no finished epoch to draw.
 
-    Taught in: lesson 03, "Training".
+    Taught in: lesson 03, "Train, and read the curves".
     """
     runs = history if isinstance(history, Mapping) else {"": history}
     if not runs or not all(run.train_loss for run in runs.values()):
@@ -122,7 +122,7 @@ def plot_seeds(
         x: Where the points are; default the epochs 1, 2, 3 …
         linestyle: ``"-"`` for validation, ``"--"`` for training.
 
-    Taught in: lesson 03, "Degradation, measured".
+    Taught in: lesson 03, "Train, and read the curves".
     """
     if ax is None:
         _, ax = plt.subplots()

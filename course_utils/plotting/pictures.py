@@ -28,7 +28,7 @@ def show_images(
         columns: Images a row.
         size: Width and height of each image, in inches.
 
-    Taught in: lesson 03, "Look at the data".
+    Taught in: lesson 03, "From images to batches".
     """
     rows = -(-len(images) // columns)
     columns = min(columns, len(images))

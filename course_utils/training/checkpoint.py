@@ -44,7 +44,7 @@ def load_model(path: Path | str) -> nn.Module:
         CheckpointError: If the file cannot be read, or was made from a network that
             is not the course's own, or its weights do not fit.
 
-    Taught in: lesson 03, "Checkpoints".
+    Taught in: lesson 03, "Save, resume, test once".
     """
     checkpoint = load_checkpoint(path)
     if checkpoint.get("architecture") is None:

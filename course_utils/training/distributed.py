@@ -22,7 +22,7 @@ class EveryExampleOnce(Sampler[int]):
     Args:
         data: The data set; only its length is used.
 
-    Taught in: lesson 03, "Several GPUs".
+    Taught in: lesson 03b, "Several processes".
     """
 
     def __init__(self, data: Sized) -> None:
@@ -51,7 +51,7 @@ def loader_of_this_rank(
     Raises:
         ValueError: If the batch size is not a multiple of the number of processes.
 
-    Taught in: lesson 03, "Several GPUs".
+    Taught in: lesson 03b, "Several processes".
     """
     batch_size, rest = divmod(loader.batch_size, world_size())
     if rest:

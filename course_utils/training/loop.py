@@ -54,7 +54,7 @@ def train_one_epoch(
         ValueError: If the loader is empty or a label is outside the classes.
         FloatingPointError: If the loss is no longer a finite number.
 
-    Taught in: lesson 03, "One epoch by hand".
+    Taught in: lesson 03, "One epoch".
     """
     validation.check_not_empty(loader)
     criterion = criterion or F.cross_entropy
@@ -112,7 +112,7 @@ def evaluate(
     Raises:
         ValueError: If the loader is empty or a label is outside the classes.
 
-    Taught in: lesson 03, "One epoch by hand".
+    Taught in: lesson 03, "One epoch".
     """
     validation.check_not_empty(loader)
     criterion = criterion or F.cross_entropy
@@ -189,7 +189,7 @@ def train(
         Where an error ends the training, the model is as it was after the last
         finished epoch, and so are the checkpoints.
 
-    Taught in: lesson 03, "Training".
+    Taught in: lesson 03, "Train, and read the curves".
     """
     network = unwrap(model)
     validation.check_run(network, optimizer, scheduler, num_epochs, train_loader)

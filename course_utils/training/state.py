@@ -336,7 +336,7 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     Raises:
         OSError: If the file cannot be written.
 
-    Taught in: lesson 03, "Checkpoints".
+    Taught in: lesson 03, "Save, resume, test once".
     """
     path = Path(path)
     beside = path.with_name(f"{path.name}.partial")
@@ -366,7 +366,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
         CheckpointError: If there is no such file, or it is damaged, or it is no
             checkpoint of this course.
 
-    Taught in: lesson 03, "Checkpoints".
+    Taught in: lesson 03, "Save, resume, test once".
     """
     path = Path(path)
     if not path.is_file():
