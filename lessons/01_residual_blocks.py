@@ -24,7 +24,7 @@
 # course on deep learning teaches them. Nothing about ResNets.
 #
 # **Reading** 56 minutes · **exercises** 25 minutes · **run time** quick CPU about
-# 60 s (two quiet cores), full GPU not measured
+# 45 s (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before

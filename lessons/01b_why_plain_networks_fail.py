@@ -23,7 +23,7 @@
 #
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb).
 #
-# **Reading** 26 minutes · **run time** quick CPU about 40 s (two quiet cores), full GPU
+# **Reading** 26 minutes · **run time** quick CPU about 35 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]
@@ -253,16 +253,18 @@ show_table(*pivot(table, rows="network", columns="what", value="value", form=".2
 # network's row from left to right.
 #
 # - **It explodes.** Its first gradient is more than a hundred times as long as that of
-#   the shallow network. Yang et al. 2019 derive such growth for fully
-#   connected plain networks with BatchNorm.
+#   the shallow network. Yang et al. 2019 derive such growth for fully connected plain
+#   networks with BatchNorm.
 # - **It inflates.** A few huge steps at a right angle make the weights several times as
 #   long.
 # - **It stalls.** Long weights turn little. At the end the deep network's first layer
-#   turns by less than the shallow one's, by about a tenth of its residual twin's, and
-#   ever less. Its gradient has not vanished.
+#   turns by a small part of what the shallow one's does, and by less than a tenth of
+#   its residual twin's. Its gradient has not vanished.
 
 # %% [markdown]
-# The residual network of the same depth begins a little high and does none of this.
+# The straight fall of the turn is the first kick, carried on by momentum: it fades by a
+# tenth a step. The level where it ends is the stall. The residual network of the same
+# depth begins a little high and does none of this.
 #
 # Is this the whole cause? It is what we see at the first layer, in small networks and
 # few steps. The paper looked at longer runs, found no vanishing gradients, and left the
