@@ -257,7 +257,8 @@ plt.show()
 
 # %% [markdown]
 # Training loss by epoch, mean over the seeds in a band from the least to the most.
-# Training curves are dashed in this course.
+# Training curves are dashed in this course (dashed shortcuts, later, are another
+# matter).
 #
 # *Plain*: from 8 to 20 layers the loss at the end falls from 0.89<!-- results:
 # degradation-plain8-photos-10000-seed* history.train_loss.-1 -->
@@ -431,7 +432,7 @@ show_table(*pivot(races, rows="pair", columns="target", value="end", form=".0e")
 
 # %% [markdown]
 # The error over the last ten steps, mean and range of three seeds. The inputs are
-# random numbers, the same on every machine up to rounding.
+# random numbers, the same on every machine.
 #
 # The residual pair wins the race to the identity by far. It loses the race to zero,
 # where its branch has to cancel the input. At the shift neither leads clearly: knowing
@@ -469,13 +470,14 @@ print(f"residual, γ = 0: the largest error of all steps is {max(errors)}")
 # there. Where $x$ is positive the sum is, so its ReLU passes a gradient to $\gamma$,
 # whenever there is something to improve. The plain pair with $\gamma = 0$ puts out
 # zeros, its ReLU passes nothing back, and it never leaves its start.
-#
+
+# %% [markdown]
 # Do trained blocks stay near the identity? In a network of 20 layers they do not, as
 # 01b measures. In the paper, branches put out less the deeper the network is (Figure
 # 7).
 #
 # **So what:** a shortcut helps where the best function is nearer to "change nothing"
-# than to "put out zero".
+# than to "put out zero". The paper says the same (section 3.2).
 
 # %% [markdown]
 # ## 3 · BatchNorm by hand
@@ -730,7 +732,7 @@ print(f"with the ReLU, the direct way is open at {is_open.mean().item():.0%} of 
 #
 # Two things can make the shapes differ: the number of channels, and the stride. Then
 # the shortcut needs a layer of its own, `downsample`. Most people draw it **dashed**,
-# and call the others **solid**. There are three options (section 3.3, and Table 3).
+# and call the others **solid**. There are three options (sections 3.3 and 4.1).
 
 # %% [markdown]
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
