@@ -758,8 +758,8 @@ results.show_table(("network", "parameters", "multiply-adds"), rows)
 
 # %% [markdown]
 # Refuted, on both counts: ResNet-152 has 0.42 times the parameters and 0.59 times the
-# multiply-adds. Eight times the depth costs less, because at each map size a ResNet has
-# far fewer channels; the deep dive shows it stage by stage.
+# multiply-adds. Eight times the depth costs less, because its 3×3 convolutions work on
+# far fewer channels at the same map size; the deep dive shows it size by size.
 
 # %% [markdown]
 # ## Summary
