@@ -97,8 +97,8 @@ session = start(seed=0)
 # The network is the one you trained in lesson 03, if its checkpoint fits the data; else
 # the one that ships with the course. Numbers *in the text* are recorded: the shipped
 # ResNet-20 (one seed, trained on 45 000 photos), judged on CIFAR-10's 10 000 test
-# photos. Yours stand beside them, and differ if your network or images do. The built-in
-# sketches are drawings, and easier than photos.
+# photos (a copy stored as JPEG). Yours stand beside them, and differ if your network or
+# images do. The built-in sketches are drawings, and easier than photos.
 
 # %%
 # Load the data, the network, and what was recorded on photos
@@ -151,8 +151,8 @@ plotting.show_predictions(
 plt.show()
 
 # %% [markdown]
-# Sixty-four test images, drawn at random; a red frame is a mistake. The share above the
-# grid is an accuracy too, and a poor one: another 64 would give another number.
+# Sixty-four test images, drawn at random; an orange frame is a mistake. The share above
+# the grid is an accuracy too, and a poor one: another 64 would give another number.
 #
 # **So what:** keep logits and labels, in `eval()`, and no question about the network
 # needs it again.
@@ -244,15 +244,17 @@ plotting.plot_per_class(classes, correct, count, (class_low, class_high))
 plt.show()
 
 # %% [markdown]
-# Each dot is a class, each whisker its interval. It covers the luck of *which* test
-# images were drawn, not images of another kind, nor another training of the same
+# Wilson comes nearer to the promise; hits are whole numbers, so no interval keeps it
+# exactly. Each dot is a class, each whisker its interval. It covers the luck of *which*
+# test images were drawn, not images of another kind, nor another training of the same
 # network.
 #
 # ### Best minus worst
 #
 # Two classes were picked *because* they lie far apart. So even ten equal classes show a
 # gap. How large? Let all ten have the same true accuracy, draw their hits, and take the
-# **range**, best minus worst, many times.
+# **range**, best minus worst, many times. The share of draws at least as wide as the
+# gap found is its **p-value**. Below 0.05 we say "more than luck".
 
 
 # %%
@@ -294,7 +296,7 @@ print(
 # nothing about which is better, nor one that both get wrong. What counts are the images
 # that only one gets right. If the networks were equally good, each of these would be
 # the toss of a fair coin. How likely is it that the tosses fall at least as unevenly as
-# these? That is the **p-value** of McNemar's test (1947).
+# these? That is the p-value of McNemar's test (1947).
 
 # %%
 # Compare ResNet-20 with a network of the same layers without shortcuts
@@ -309,7 +311,7 @@ print(f"only the plain one is right:        {comparison.second_only} images")
 print("residual minus plain:", comparison)
 
 # %% [markdown]
-# `metrics.compare` prints lead, 95 % interval and p-value; every lesson uses it. On
+# `metrics.compare` prints lead, 95 % interval and p-value; later lessons use it. On
 # photos the residual network leads by
 # 1.6 points<!-- results: 04_*photos* pair.lead -->, interval
 # 1.0 points<!-- results: 04_*photos* pair.low --> to
@@ -435,13 +437,13 @@ if titles:
 #
 # This section shows what the network does with images unlike those it learnt from. Test
 # images are as clean as training images; the world is not. Hendrycks and Dietterich
-# (2019) damage test images step by step and watch the accuracy. Three kinds here.
-# **Noise**: a random number added to every value (its deviation, if white is 1).
-# **Blur**: how far light spreads, in pixels. **Shift**: to the right, in pixels.
+# (2019) damage test images step by step. Three kinds: **noise**, a random number added
+# to every value (given is its deviation, white being 1); **blur**, how far light
+# spreads in pixels; **shift** to the right, in pixels.
 #
 # The shift has a control. Lesson 03's random crops move an image by up to 4 pixels, so
-# a shift of 4 *is* training; 8 and 12 are not. That training added no noise or blur.
-# Sketch your three curves before you run the cells.
+# a shift of 4 *is* training; 8 and 12 are not. No noise or blur was added in training;
+# the sketches have a little of their own. Sketch your three curves.
 
 # %%
 # Ask the network about damaged copies of the same test images
@@ -519,8 +521,8 @@ axes[2].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 plt.show()
 
 # %% [markdown]
-# Accuracy against strength, each band a 95 % interval. On photos a shift of 4 changes
-# the accuracy from 87.7 %<!-- results: 04_*photos* robustness.shift.0 --> to
+# Accuracy against strength, each band a 95 % interval. On 2 000 photos a shift of 4
+# changes the accuracy from 87.7 %<!-- results: 04_*photos* robustness.shift.0 --> to
 # 86.9 %<!-- results: 04_*photos* robustness.shift.1 -->; a shift of 12, outside the
 # training, to 73.8 %<!-- results: 04_*photos* robustness.shift.3 -->. Noise of 0.2
 # takes it to 16.4 %<!-- results: 04_*photos* robustness.noise.3 -->, little above

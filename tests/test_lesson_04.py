@@ -1,17 +1,18 @@
-"""Lesson 04: what it writes out is the package's, and its checks judge."""
+"""Lessons 04 and 04b: what they write out is the package's, and their checks judge."""
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from lesson_code import definitions
 from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils import metrics
 from course_utils.models import cifar_resnet
 
-NAME = "04_per_class_evaluation"
-LESSON = definitions(NAME)
+LESSON = definitions("04_per_class_evaluation")
 LESSON["Z95"] = 1.959964  # a constant beside wilson_interval
+DIVE = definitions("04b_how_many_images")
 
 
 def some_logits(images=300, num_classes=6, seed=0):
@@ -38,9 +39,6 @@ def test_the_lessons_logits_are_the_packages():
 
 def test_the_lessons_scores_are_the_packages():
     logits, labels = some_logits()
-    for k in (1, 2, 6):
-        ours = LESSON["top_k_accuracy"](logits, labels, k)
-        assert ours == metrics.top_k_accuracy(logits, labels, k)
     pairs = zip(
         LESSON["per_class_accuracy"](logits, labels),
         metrics.per_class_accuracy(logits, labels),
@@ -57,7 +55,7 @@ def test_the_lessons_scores_are_the_packages():
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-def test_the_lessons_intervals_and_tests_are_the_packages():
+def test_the_lessons_intervals_and_the_dives_test_are_the_packages():
     correct, count = np.array([0, 18, 20, 900]), np.array([20, 20, 20, 1000])
     ours = LESSON["wilson_interval"](correct, count)
     packaged = metrics.wilson_interval(correct, count)
@@ -66,7 +64,7 @@ def test_the_lessons_intervals_and_tests_are_the_packages():
     other, _ = some_logits(seed=1)
     models = logits.argmax(1), other.argmax(1)
     packaged = metrics.compare(labels, *models)
-    only_first, only_second, p_value = LESSON["mcnemar"](labels, *models)
+    only_first, only_second, p_value = DIVE["mcnemar"](labels, *models)
     assert (only_first, only_second) == (packaged.first_only, packaged.second_only)
     assert p_value == pytest.approx(packaged.p_value)
 
@@ -82,16 +80,47 @@ def test_the_lessons_calibration_is_the_packages():
     assert ours == pytest.approx(metrics.fit_temperature(logits, labels), rel=0.01)
 
 
-def test_the_gap_in_deviations_is_the_two_proportion_test():
-    # hand-computed: 0.9 - 0.8 over sqrt(0.85 * 0.15 * 2 / 100)
-    assert LESSON["gap_in_deviations"](90, 100, 80, 100) == pytest.approx(1.9803, 1e-4)
-    assert LESSON["gap_in_deviations"](50, 50, 80, 80) == 0  # all right: no gap
+def test_the_range_of_equal_classes_is_that_of_many_drawings():
+    correct, count = torch.tensor([190, 180]), torch.tensor([200, 200])
+    luck = LESSON["range_by_luck"](correct, count)
+    # by hand: the mean of |difference| of two equal normals
+    expected = np.sqrt(2 * 0.925 * 0.075 / 200) * np.sqrt(2 / np.pi)
+    assert luck.mean() == pytest.approx(expected, rel=0.03)
+    assert np.ptp(luck) > 0
+    assert np.array_equal(luck, LESSON["range_by_luck"](correct, count))  # own seed
 
 
-def test_a_short_last_batch_weighs_too_much():
-    hits = torch.tensor([True, True, True, False])
-    assert LESSON["mean_of_batch_means"](hits, 3) == pytest.approx(0.5)
-    assert LESSON["mean_of_batch_means"](hits, 2) == pytest.approx(0.75)
+def test_a_network_promises_the_entropy_of_its_probabilities():
+    logits, _ = some_logits(images=2000)
+    p = logits.double().softmax(1)
+    entropy = -(p * p.log()).sum(1).mean().item()
+    losses = LESSON["promised_losses"](logits)
+    assert losses.mean().item() == pytest.approx(entropy, rel=0.01)
+
+
+def test_the_change_of_the_loss_has_its_interval():
+    logits, labels = some_logits()
+    (before, after), (low, high) = LESSON["loss_change"](logits, labels, 2.0)
+    assert before == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
+    assert after == pytest.approx(F.cross_entropy(logits / 2, labels).item(), rel=1e-5)
+    assert low < after - before < high
+
+
+def test_the_formulas_for_images_hold_by_hand():
+    # Fleiss, Levin and Paik's formula, 0.9 against 0.8: 1.96 and 0.84 rounded
+    assert DIVE["images_to_tell_apart"](0.9, 0.8) == 199
+    assert metrics.images_to_tell_apart(0.9, 0.8) == 199
+    # ((1.96 + 0.84) * 0.3 / 0.01) ** 2 = 7056, but for gap ** 2
+    assert DIVE["images_for_a_lead"](0.01, 0.09) == pytest.approx(7056, rel=0.001)
+
+
+def test_without_a_choice_there_is_no_flattery():
+    rng = np.random.default_rng(0)
+    DIVE["rng"] = rng
+    found = DIVE["flattery_of"](rng.random((8, 1000)) < 0.6, group=200)
+    assert abs(found[0]) < 0.01
+    assert found[-1] > 0.02
+    assert (np.diff(found) > -0.005).all()
 
 
 def overall(matrix):
@@ -150,11 +179,11 @@ def unpaired(first, second, rng, draws=2000):
 
 
 def second_minus_first(first, second, rng, draws=2000):
-    return LESSON["lead_interval"](second, first, rng, draws)
+    return DIVE["lead_interval"](second, first, rng, draws)
 
 
 def in_points(first, second, rng, draws=2000):
-    low, high = LESSON["lead_interval"](first, second, rng, draws)
+    low, high = DIVE["lead_interval"](first, second, rng, draws)
     return 100 * low, 100 * high
 
 
@@ -171,7 +200,7 @@ def lowest_and_highest(first, second, rng, draws=2000):
 
 
 def upper_end_first(first, second, rng, draws=2000):
-    return LESSON["lead_interval"](first, second, rng, draws)[::-1]
+    return DIVE["lead_interval"](first, second, rng, draws)[::-1]
 
 
 def excess_of(probabilities, labels):
@@ -219,7 +248,7 @@ def normal(first, second, rng, draws=2000):
 
 
 def own_drawing(first, second, rng, draws=2000):
-    return LESSON["lead_interval"](first, second, np.random.default_rng(), draws)
+    return DIVE["lead_interval"](first, second, np.random.default_rng(), draws)
 
 
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py

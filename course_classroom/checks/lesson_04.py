@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 04."""
+"""Checks of the exercises of lessons 04 and 04b."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from course_classroom.checks.reporting import Wrong, exercise
 from course_classroom.checks.values import close, number, refuse_slips, several
 
 
-@exercise(hint="which entry of a row counts the hits, and what does a row add up to?")
+@exercise(hint="the mean of a list is its sum over its length.")
 def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
     """Return a sentence if `answer` is the mean of the classes' accuracies."""
     matrix = torch.tensor([[45, 5, 0], [2, 6, 2], [1, 0, 1]])
@@ -40,7 +40,7 @@ def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
     return "Every class counts the same, and one without an example not at all."
 
 
-@exercise(hint="sort the images by their highest probability and keep the first ones.")
+@exercise(hint="a share of the images, rounded: how many of the sorted hits is that?")
 def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     """Return a sentence if `answer` is the accuracy on the most confident images."""
     probabilities, labels = _misjudging(images=40)
@@ -55,7 +55,8 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
         )
     for coverage in (0.5, 0.25, 0.7, 0.34, 0.44):
         kept = round(coverage * len(labels))
-        found = number(answer(probabilities, labels, coverage))
+        share = "the coverage is a share of the images, no threshold of the confidence."
+        found = number(answer(probabilities, labels, coverage), share)
         if close(found, by_confidence[:kept].mean()):
             continue
         fewer = int(coverage * len(labels))

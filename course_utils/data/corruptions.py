@@ -27,7 +27,7 @@ def gaussian_noise(images: np.ndarray, strength: float, *, seed: int = 0) -> np.
     Raises:
         ValueError: If the images are of another kind, or the strength is negative.
 
-    Taught in: lesson 04, "How far can it be pushed?".
+    Taught in: lesson 04, "Beyond the training range".
     """
     _refuse(images, strength)
     noise = np.random.default_rng(seed).standard_normal(images.shape, np.float32)
@@ -44,7 +44,7 @@ def gaussian_blur(images: np.ndarray, strength: float) -> np.ndarray:
     Raises:
         ValueError: If the images are of another kind, or the strength is negative.
 
-    Taught in: lesson 04, "How far can it be pushed?".
+    Taught in: lesson 04, "Beyond the training range".
     """
     _refuse(images, strength)
     # the kernel ends at 3 deviations; the border is mirrored, at most once
@@ -66,7 +66,7 @@ def brightness(images: np.ndarray, strength: float) -> np.ndarray:
     Raises:
         ValueError: If the images are of another kind, or the strength is below -1.
 
-    Taught in: lesson 04, "How far can it be pushed?".
+    Taught in: lesson 04, "Beyond the training range".
     """
     _refuse(images, strength, lowest=-1)
     return _as_uint8(images * np.float32(1 + strength))
@@ -83,7 +83,7 @@ def translation(images: np.ndarray, strength: int) -> np.ndarray:
         ValueError: If the images are of another kind, or the strength is no whole
             number.
 
-    Taught in: lesson 04, "How far can it be pushed?".
+    Taught in: lesson 04, "Beyond the training range".
     """
     _refuse(images, strength, lowest=-np.inf)
     if strength != int(strength):

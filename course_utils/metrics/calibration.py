@@ -40,7 +40,7 @@ def reliability(
             or the shapes do not fit.
 
     Source: Guo et al. 2017 (arXiv 1706.04599), section 2.
-    Taught in: lesson 04, "How sure is the network?".
+    Taught in: lesson 04, "Can its confidence be believed?".
     """
     refuse_misfits(probabilities, labels)
     _refuse_not_probabilities(probabilities)
@@ -71,7 +71,7 @@ def expected_calibration_error(
         ValueError: As `reliability`.
 
     Source: Guo et al. 2017 (arXiv 1706.04599), equation 3.
-    Taught in: lesson 04, "How sure is the network?".
+    Taught in: lesson 04, "Can its confidence be believed?".
     """
     confidence, right, count = reliability(probabilities, labels, num_bins)
     gaps = (right - confidence).abs()
@@ -97,7 +97,7 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
             not fit.
 
     Source: Guo et al. 2017 (arXiv 1706.04599), section 4.2.
-    Taught in: lesson 04, "Temperature".
+    Taught in: lesson 04, "One number to repair it".
     """
     refuse_misfits(logits, labels)
     logits = logits.detach().double()

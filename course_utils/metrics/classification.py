@@ -82,7 +82,7 @@ def top_k_accuracy(logits: Tensor, labels: Tensor, k: int) -> float:
         ValueError: If `k` or a label is out of range, or the shapes do not fit.
 
     Source: Russakovsky et al. 2015 (arXiv 1409.0575), section 4.1, for k = 5.
-    Taught in: lesson 04, "One number for all".
+    Taught in: lesson 04, "Collect once, compute everything".
     """
     refuse_misfits(logits, labels)
     if not 1 <= k <= logits.shape[1]:
@@ -117,7 +117,7 @@ def per_class_accuracy(logits: Tensor, labels: Tensor) -> PerClass:
     Raises:
         ValueError: If a label is outside the classes, or the shapes do not fit.
 
-    Taught in: lesson 04, "Class by class".
+    Taught in: lesson 04, "Real, or luck?".
     """
     refuse_misfits(logits, labels)
     num_classes = logits.shape[1]
@@ -134,7 +134,7 @@ def format_per_class(class_names: Sequence[str], accuracies: Sequence[float]) ->
         class_names: One name for each class.
         accuracies: One fraction for each class; NaN where there is no example.
 
-    Taught in: lesson 04, "Class by class".
+    Taught in: lesson 04, "Real, or luck?".
     """
     width = max(8, *map(len, class_names))
     lines = []

@@ -104,7 +104,7 @@ def precision_recall_f1(matrix: Tensor) -> PrecisionRecallF1:
         predicted, the recall of one without an example, the F1 of one that is neither.
 
     Source: van Rijsbergen 1979, "Information Retrieval", chapter 7.
-    Taught in: lesson 04, "Precision and recall".
+    Taught in: lesson 04, "What an answer is worth".
     """
     hits, predicted, true = matrix.diag(), matrix.sum(0), matrix.sum(1)
     return PrecisionRecallF1(

@@ -33,7 +33,7 @@ def wilson_interval(
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical
         inference", Journal of the American Statistical Association 22, 209-212.
-    Taught in: lesson 04, "How sure is that?".
+    Taught in: lesson 04, "An interval for an accuracy".
     """
     hits, images = np.asarray(correct, float), np.asarray(count, float)
     if (hits < 0).any() or (hits > images).any():
@@ -72,7 +72,7 @@ def images_to_tell_apart(
 
     Source: Fleiss, Levin and Paik 2003, "Statistical Methods for Rates and
         Proportions", 3rd edition, chapter 4, without the continuity correction.
-    Taught in: lesson 04, "How many images does it take?".
+    Taught in: lesson 04b, "Different images: four times for half the gap".
     """
     if not (0 <= p <= 1 and 0 <= q <= 1) or p == q:
         raise ValueError(
@@ -140,7 +140,7 @@ def compare(
         test, here with the binomial distribution in place of its approximation; Agresti
         and Min 2005, "Simple improved confidence intervals for comparing matched
         proportions", Statistics in Medicine 24, 729-740, for the interval.
-    Taught in: lesson 04, "Two models on the same images".
+    Taught in: lesson 04, "Two networks on the same images".
     """
     from scipy.stats import binomtest  # takes a second to load
 

@@ -37,7 +37,7 @@ def plot_per_class(
     Raises:
         ValueError: If there are too many classes to be labelled.
 
-    Taught in: lesson 04, "How sure is that?".
+    Taught in: lesson 04, "An interval for an accuracy".
     """
     _check_room(class_names)
     correct, count = np.asarray(correct), np.asarray(count)
@@ -141,7 +141,7 @@ def plot_reliability(
         ax: Axes to draw on; default a new figure's.
 
     Source: Guo et al. 2017 (arXiv 1706.04599), figure 1.
-    Taught in: lesson 04, "How sure is the network?".
+    Taught in: lesson 04, "Can its confidence be believed?".
     """
     confidence, accuracy, count = map(np.asarray, (confidence, accuracy, count))
     if ax is None:
@@ -194,7 +194,7 @@ def plot_robustness(
         highlight: For each corruption the few classes drawn in colour and named above
             its panel; the others are grey.
 
-    Taught in: lesson 04, "How far can it be pushed?".
+    Taught in: lesson 04, "Beyond the training range".
     """
     for axis, (corruption, x) in zip(axes, strengths.items(), strict=True):
         curves = np.asarray(accuracy_by_class[corruption], float).T
