@@ -231,9 +231,9 @@ plt.show()
 # %% [markdown]
 # ### The same, faster
 #
-# Each image costs a call of `__getitem__` and of every transform. Yet cropping, flipping
-# and normalising are one indexing operation and one multiplication, for a whole batch
-# as well as for one image. PyTorch has a door for that: if a data set has
+# Each image costs a call of `__getitem__` and of every transform. Yet cropping,
+# flipping and normalising are one indexing operation and one multiplication, for a
+# whole batch as well as for one image. PyTorch has a door for that: if a data set has
 # `__getitems__`, the loader asks it for a whole batch at once. `ArrayDataset` in
 # `course_utils/data/arrays.py` does so, and `splits.loaders(...)` makes the three
 # loaders with it. Same batches? How much faster?
@@ -596,24 +596,24 @@ print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {num_steps} s
 # BatchNorm judges validation images with *running* averages, of which each batch renews
 # a tenth. So they describe about the last ten batches, through weights that have moved
 # on since. What if we throw them away after each epoch, and estimate them anew from
-# 2 000 training images and the weights as they are? `update_bn` does that, here on a
-# copy.
+# 2 000 augmented training images, with the weights as they are? `update_bn` does that,
+# here on a copy.
 
 # %% tags=["long-run"]
 # Figure: three panels against epoch: cross-entropy loss, accuracy and learning rate. In
 # the first two the training is dashed, the validation solid.
 from torch.optim.swa_utils import update_bn
 
-as_they_are = DataLoader(  # training images, not augmented
-    ImageDataset(first(splits.train, 2000), v2.Compose(normalise)), batch_size=500
-)
+seen = first(splits.train, 2000)
+augmented = DataLoader(ImageDataset(seen, v2.Compose(augment + normalise)), 500)
+as_they_are = DataLoader(ImageDataset(seen, v2.Compose(normalise)), 500)
 anew = {"val_loss": [], "val_accuracy": []}
 
 
 def judge_anew(history):
     """Note loss and accuracy with fresh statistics; the model stays as it is."""
     twin = copy.deepcopy(model)
-    update_bn(as_they_are, twin, session.device)
+    update_bn(augmented, twin, session.device)
     for scores, score in zip(anew.values(), evaluate(twin, loaders.val), strict=True):
         scores.append(score)
 
