@@ -564,8 +564,8 @@ print(f"mean confidence {strongest_confidence:.1%}")
 # ### A loss that knows
 #
 # The cross-entropy of lesson 03 is the mean of −log(the probability given to the right
-# class). On test images it is called the **negative log-likelihood** (NLL), and it is a
-# fair judge: on average no probabilities score better than the true ones. How low
+# class). On test images it is called the **negative log-likelihood** (NLL). It is a
+# *proper* score: on average no probabilities score better than the true ones. How low
 # should it be? The network says so itself. Draw labels *from its own probabilities*:
 # for these labels it is calibrated by construction.
 
@@ -670,9 +670,7 @@ print("change {:+.3f} to {:+.3f}".format(*change))
 def expected_calibration_error(probabilities, labels, num_bins=15):
     """Return the ECE, a fraction."""
     confidence, predictions = probabilities.max(1)
-    excess = (
-        confidence - (predictions == labels).double()
-    )  # on average 0, if calibrated
+    excess = confidence - (predictions == labels).double()
     bins = (confidence * num_bins).ceil().long() - 1  # bin m: above m/M, up to (m+1)/M
     sums = torch.zeros(num_bins, dtype=excess.dtype).index_add(0, bins, excess)
     return sums.abs().sum().item() / len(labels)
@@ -733,7 +731,7 @@ print(f"ECE {clean_ece[0]:.2%} → {clean_ece[1]:.2%}")
 # 0.88<!-- results: 04_*sketches* clean.T -->, and it *rose* from
 # 0.065<!-- results: 04_*sketches* clean.nll.0 --> to
 # 0.069<!-- results: 04_*sketches* clean.nll.1 -->: a network that was too sure had been
-# made surer. And on noisy photos the clean temperature is too low by far.
+# made surer.
 #
 # **So what:** judge a confidence by its NLL; one temperature repairs much, if fitted on
 # many mistakes and on images like those that will come. It moves all classes alike and

@@ -16,8 +16,6 @@ from course_utils.metrics import (
     compare,
     confusion_matrix,
     format_per_class,
-    images_to_tell_apart,
-    least_confident_hits,
     most_confident_mistakes,
     most_confused,
     normalise_rows,
@@ -104,13 +102,11 @@ def test_format_is_the_familiar_one():
     assert short.index(":") == long.index(":")
 
 
-def test_mistakes_and_hits_come_in_order_of_confidence():
+def test_mistakes_come_in_order_of_confidence():
     sure = torch.tensor([3.0, 1.0, 2.0, 0.5, 4.0, 50.0, 60.0])
     logits = torch.stack([sure, -sure], dim=1)  # all predicted as class 0
     labels = torch.tensor([0, 1, 1, 0, 0, 1, 1])
     assert most_confident_mistakes(logits, labels, 3).tolist() == [5, 6, 2]
-    assert least_confident_hits(logits, labels, 2).tolist() == [3, 0]
-    assert least_confident_hits(logits, labels, 99).tolist() == [3, 0, 4]
     assert len(most_confident_mistakes(logits, labels * 0, 3)) == 0
 
 
@@ -224,36 +220,6 @@ def test_wilson_interval_by_hand():
 def test_wilson_interval_refuses(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
         wilson_interval(*arguments)
-
-
-def test_images_to_tell_apart_equals_the_manual_of_r():
-    # help(power.prop.test): p1 = .50, p2 = .75, power = .90 gives n = 76.7
-    assert images_to_tell_apart(0.5, 0.75, power=0.9) == 77
-    assert images_to_tell_apart(0.75, 0.5, power=0.9) == 77
-    assert images_to_tell_apart(0.5, 0.6) == 388
-
-
-def test_images_to_tell_apart_keeps_its_promise():
-    p, q = 0.7, 0.8
-    num_images = images_to_tell_apart(p, q)
-    rng = np.random.default_rng(0)
-    first, second = (rng.binomial(num_images, r, 20_000) / num_images for r in (p, q))
-    mean = (first + second) / 2
-    z = np.abs(first - second) / np.sqrt(2 * mean * (1 - mean) / num_images)
-    assert (z > 1.96).mean() == pytest.approx(0.8, abs=0.02)
-
-
-@pytest.mark.parametrize(
-    ("p", "q", "power", "sentence"),
-    [
-        (0.5, 0.5, 0.8, "two different fractions"),
-        (50, 60, 0.8, "two different fractions"),
-        (0.5, 0.6, 1.0, "must be in the range"),
-    ],
-)
-def test_images_to_tell_apart_refuses(p, q, power, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        images_to_tell_apart(p, q, power=power)
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 5), (3, 12), (700, 600)])

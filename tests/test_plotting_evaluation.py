@@ -13,7 +13,6 @@ from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
-    plot_robustness,
 )
 
 NAMES = ["ant", "bee", "cat"]
@@ -145,28 +144,3 @@ def test_reliability_draws_accuracy_gaps_and_counts():
     assert labels(top.xaxis) == ["2", "30", "900"]
     assert top.get_xticks().tolist() == [0.375, 0.625, 0.875]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("confidence", "accuracy")
-
-
-def test_robustness_has_a_panel_and_coloured_classes_for_each_corruption():
-    falling = np.array([[0.9, 0.8, np.nan], [0.1, 0.6, np.nan]])
-    curves = {"noise": falling, "shift (pixels)": falling[[0, 0, 0]]}
-    strengths = {"noise": [0, 1], "shift (pixels)": [0, 4, 8]}
-    highlight = {"noise": ["bee"], "shift (pixels)": ["ant"]}
-    axes = plt.subplots(1, 2)[1]
-    plot_robustness(strengths, curves, NAMES, axes, highlight=highlight)
-    assert [ax.get_xlabel() for ax in axes] == list(strengths)
-    assert axes[0].get_ylim() == axes[1].get_ylim()
-    noise, shift = ([line.get_ydata().tolist() for line in ax.lines] for ax in axes)
-    colors = [line.get_color() for line in axes[0].lines]
-    assert noise[0] == [0.9, 0.1]  # the ant's
-    assert noise[2] == [0.8, 0.6]
-    assert noise[3] == pytest.approx([0.85, 0.35])
-    assert colors == ["0.75", "0.75", "C0", "black"]
-    assert shift[2] == [0.9] * 3
-    legends = [ax.get_legend() for ax in axes]
-    legends += [child for child in axes[1].get_children() if child in axes[1].artists]
-    assert [[t.get_text() for t in legend.get_texts()] for legend in legends] == [
-        ["bee"],
-        ["mean of the classes", "each other class"],
-        ["ant"],
-    ]

@@ -17,7 +17,6 @@ from course_utils.metrics.classification import (
     accuracy,
     collect_logits,
     format_per_class,
-    least_confident_hits,
     most_confident_mistakes,
     per_class_accuracy,
     top_k_accuracy,
@@ -33,7 +32,6 @@ from course_utils.metrics.confusion import (
 from course_utils.metrics.intervals import (
     Comparison,
     compare,
-    images_to_tell_apart,
     wilson_interval,
 )
 
@@ -50,8 +48,6 @@ __all__ = [
     "expected_calibration_error",
     "fit_temperature",
     "format_per_class",
-    "images_to_tell_apart",
-    "least_confident_hits",
     "most_confident_mistakes",
     "most_confused",
     "normalise_rows",

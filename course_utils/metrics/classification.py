@@ -160,26 +160,12 @@ def most_confident_mistakes(logits: Tensor, labels: Tensor, count: int) -> Tenso
 
     Taught in: lesson 04, "Confidently wrong".
     """
-    return _by_confidence(logits, labels, count, right=False)
-
-
-def least_confident_hits(logits: Tensor, labels: Tensor, count: int) -> Tensor:
-    """Return the indices of the right predictions, the least confident first.
-
-    Args, returns and raises as `most_confident_mistakes`.
-
-    Taught in: lesson 04, "Confidently wrong".
-    """
-    return _by_confidence(logits, labels, count, right=True)
-
-
-def _by_confidence(logits: Tensor, labels: Tensor, count: int, right: bool) -> Tensor:
     refuse_misfits(logits, labels)
     # in 64 bits: in 32, many a confidence would round to 1
     confidences, predictions = logits.double().softmax(1).max(1)
-    chosen = torch.nonzero((predictions == labels) == right).flatten()
-    order = confidences[chosen].argsort(descending=not right, stable=True)
-    return chosen[order[:count]]
+    wrong = torch.nonzero(predictions != labels).flatten()
+    order = confidences[wrong].argsort(descending=True, stable=True)
+    return wrong[order[:count]]
 
 
 def refuse_misfits(logits: Tensor, labels: Tensor) -> None:

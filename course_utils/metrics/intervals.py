@@ -1,6 +1,5 @@
 """How sure a measured accuracy is, and a difference between two."""
 
-from math import ceil
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -47,42 +46,6 @@ def wilson_interval(
     middle = hits + z**2 / 2
     ends = np.clip([middle - half, middle + half] / (images + z**2), 0, 1)
     return ends[0], ends[1]
-
-
-def images_to_tell_apart(
-    p: float, q: float, *, confidence: float = 0.95, power: float = 0.8
-) -> int:
-    """Return how many images each of two accuracies needs, so that a test sees the gap.
-
-    For two groups of different images, for example two classes. Two models on the same
-    images need fewer: see `compare`.
-
-    Args:
-        p: One true accuracy, a fraction.
-        q: The other.
-        confidence: 1 minus the chance of seeing a gap where there is none.
-        power: Chance of seeing the gap that is there.
-
-    Returns:
-        Images in each of the two groups, by the normal approximation.
-
-    Raises:
-        ValueError: If p equals q, or one of the four is out of range (of the last two:
-            Python's own `statistics.StatisticsError`, which is one).
-
-    Source: Fleiss, Levin and Paik 2003, "Statistical Methods for Rates and
-        Proportions", 3rd edition, chapter 4, without the continuity correction.
-    Taught in: lesson 04b, "Different images: four times for half the gap".
-    """
-    if not (0 <= p <= 1 and 0 <= q <= 1) or p == q:
-        raise ValueError(
-            f"p is {p} and q {q}; expected two different fractions between 0 and 1 "
-            "(no number of images tells equal accuracies apart)."
-        )
-    mean = (p + q) / 2
-    no_gap = _quantile(confidence) * (2 * mean * (1 - mean)) ** 0.5
-    gap = NormalDist().inv_cdf(power) * (p * (1 - p) + q * (1 - q)) ** 0.5
-    return ceil(((no_gap + gap) / (p - q)) ** 2)
 
 
 class Comparison(NamedTuple):

@@ -16,7 +16,6 @@ from course_utils.plotting.evaluation import (
     plot_confusion,
     plot_per_class,
     plot_reliability,
-    plot_robustness,
 )
 from course_utils.plotting.explain import (
     plot_branch_ratios,
@@ -47,7 +46,6 @@ __all__ = [
     "plot_per_class",
     "plot_prediction",
     "plot_reliability",
-    "plot_robustness",
     "plot_seeds",
     "show_feature_maps",
     "show_filters",

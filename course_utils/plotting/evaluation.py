@@ -1,6 +1,6 @@
 """How good the predictions are: class by class, by confidence, under damage."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -172,51 +172,6 @@ def plot_reliability(
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 4}
     ax.legend(**place, fontsize="small", columnspacing=1)
     return ax
-
-
-def plot_robustness(
-    strengths: Mapping[str, Sequence[float]],
-    accuracy_by_class: Mapping[str, ArrayLike],
-    class_names: Sequence[str],
-    axes: Sequence[Axes],
-    *,
-    highlight: Mapping[str, Sequence[str]],
-) -> Sequence[Axes]:
-    """Return one panel a corruption: accuracy against its strength, a line a class.
-
-    Args:
-        strengths: For each corruption (its name and unit, written below the panel)
-            the strengths tried.
-        accuracy_by_class: For each corruption (num_strengths, num_classes), fractions;
-            NaN for a class without an example.
-        class_names: One name for each class.
-        axes: One for each corruption, with one y-axis for all.
-        highlight: For each corruption the few classes drawn in colour and named above
-            its panel; the others are grey.
-
-    Taught in: lesson 04, "Beyond the training range".
-    """
-    for axis, (corruption, x) in zip(axes, strengths.items(), strict=True):
-        curves = np.asarray(accuracy_by_class[corruption], float).T
-        chosen = highlight[corruption]
-        for name, curve in zip(class_names, curves, strict=True):
-            if name not in chosen:
-                axis.plot(x, curve, color="0.75", lw=1)
-        for number, name in enumerate(chosen):
-            curve = curves[list(class_names).index(name)]
-            axis.plot(x, curve, color=f"C{number}", marker=".", label=name)
-        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
-        named = axis.legend(**place, fontsize="small")
-        mean = np.nanmean(curves, axis=0)
-        (black,) = axis.plot(x, mean, color="black", lw=2.4)
-        axis.set(xlabel=corruption, ylim=(0, 1.02))
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1))
-    axes[0].set_ylabel("accuracy")
-    (grey,) = axes[-1].plot([], [], color="0.75", lw=1)
-    axes[-1].add_artist(named)  # beside the second legend of the last panel
-    texts = ["mean of the classes", "each other class"]
-    axes[-1].legend([black, grey], texts, loc="center left", bbox_to_anchor=(1, 0.5))
-    return axes
 
 
 def _check_room(class_names: Sequence[str]) -> None:
