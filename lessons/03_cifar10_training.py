@@ -462,7 +462,7 @@ from course_utils import training
 few = small.loaders(batch_size=64, seed=0)
 network, sgd, cycle = start_run(0.1, num_steps=3 * len(few.train))
 options = {"num_epochs": 3, "optimizer": sgd, "scheduler": cycle, "amp": False}
-history = training.train(network, few.train, few.val, **options)
+short = training.train(network, few.train, few.val, **options)
 
 # %% [markdown]
 # The same losses, to the digits shown, or nearly: `train` lays weights out in another
@@ -484,7 +484,7 @@ history = training.train(network, few.train, few.val, **options)
 
 # %%
 # Try four learning rates on 1 000 images, five epochs each, beside a recorded search
-from course_utils.results import mean_and_range, pivot
+from course_utils.results import pivot
 
 
 def short_run(lr):
@@ -535,10 +535,10 @@ few = small.loaders(batch_size=64, seed=0)
 network, _, _ = start_run(0.1, num_steps=1)
 sgd = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
 plateau = ReduceLROnPlateau(sgd, factor=0.5, patience=1)
-history = training.train(
+short = training.train(
     network, few.train, few.val, num_epochs=12, optimizer=sgd, scheduler=plateau
 )
-plot_history(history)
+plot_history(short)
 plt.show()
 
 # %% [markdown]
@@ -590,7 +590,7 @@ print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {num_steps} s
 # %% [markdown]
 # `train` keeps the weights of the epoch with the best validation accuracy and puts them
 # back at the end. You may interrupt it (■): finished epochs are kept, and `resume=True`
-# goes on.
+# goes on. To begin anew, run the recipe's cell first.
 #
 # `on_epoch=f` calls `f(history)` after each epoch. We use it for your second guess.
 # BatchNorm judges validation images with *running* averages, of which each batch renews
@@ -638,8 +638,8 @@ plt.show()
 # 03_cifar10_training-quick-photos-seed* history.val_accuracy.6 -->
 # after seven epochs of twelve and at 65.2 %<!-- results:
 # 03_cifar10_training-quick-photos-seed* history.val_accuracy.-1 -->
-# after the last. Early stopping (`early_stopping=n`) would miss that harvest; it suits
-# a constant rate or a plateau schedule.
+# after the last. Early stopping (`early_stopping=n`: end after n epochs without a new
+# best) can miss that harvest; it suits a constant rate or a plateau schedule.
 #
 # Now the jumps. On the way a validation curve may fall far and recover: in one recorded
 # full run it stood at 77.0 %<!-- results:
@@ -793,12 +793,12 @@ test_loss, test_accuracy = evaluate(model, loaders.test)
 num_test = len(splits.test.labels)
 margin = 1.96 * np.sqrt(test_accuracy * (1 - test_accuracy) / num_test)
 print(f"test accuracy {test_accuracy:.1%} ± {margin:.1%} on {num_test} images")
-network = {"model": model.architecture, "scheduler": type(scheduler).__name__}
+details = {"model": model.architecture, "scheduler": type(scheduler).__name__}
 result = {
     "lesson": "03_cifar10_training",
     "profile": session.profile,
     "data": f"{splits.name}, {'photos' if splits.is_photos else 'sketches'}",
-    "recipe": recipe | network,
+    "recipe": recipe | details,
     "seed": session.seed,
     "minutes": round(sum(history.seconds) / 60, 2),
     "val_accuracy": max(history.val_accuracy),
@@ -840,6 +840,8 @@ show_table(*results_table(recorded, mine=load_results("result", run_dir)))
 
 # %%
 # Show the recorded ablation: each recipe's rate, and its test accuracy
+from course_utils.results import mean_and_range
+
 names = "full", "no-augmentation", "no-weight-decay", "constant-rate", "no-shortcut"
 rows = []
 for name in names:
