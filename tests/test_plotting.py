@@ -31,7 +31,7 @@ def test_plot_history_draws_what_it_was_given():
     assert list(dashed.get_ydata()) == [2.0, 1.0]
     assert list(solid.get_ydata()) == [1.9, 1.1]
     assert (dashed.get_linestyle(), solid.get_linestyle()) == ("--", "-")
-    assert list(accuracy.lines[1].get_xdata()) == [1, 2]
+    assert [list(line.get_xdata()) for line in accuracy.lines] == [[0.5, 1.5], [1, 2]]
     assert list(lr.lines[0].get_ydata()) == [0.1, 0.01]
     assert all(
         axis.get_xlabel() == "epoch" and axis.get_ylabel() for axis in (loss, lr)

@@ -34,6 +34,9 @@ def plot_history(
 ) -> Sequence[Axes]:
     """Return three axes: loss, accuracy and learning rate against the epoch.
 
+    Training numbers are means over an epoch, so they stand in its middle; validation is
+    measured at its end.
+
     Args:
         history: One `History`, or several by name.
         axes: Three axes to draw on; default a new figure's.
@@ -53,11 +56,11 @@ def plot_history(
     panels = (("loss", "cross-entropy loss"), ("accuracy", "accuracy"))
     for axis, (quantity, label) in zip(axes, panels, strict=False):
         for number, (name, run) in enumerate(runs.items()):
-            for split, dash in (("train", "--"), ("val", "-")):
+            for split, dash, end in (("train", "--", 0.5), ("val", "-", 1)):
                 values = getattr(run, f"{split}_{quantity}")
                 long_name = {"train": "training", "val": "validation"}[split]
                 axis.plot(
-                    range(1, len(values) + 1),
+                    np.arange(len(values)) + end,
                     values,
                     dash,
                     color=f"C{number}",
