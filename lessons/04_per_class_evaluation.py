@@ -143,7 +143,8 @@ print(f"right class first or second: {metrics.top_k_accuracy(logits, labels, 2):
 # input. Later cells use the twins. Before any statistics: look at images.
 
 # %%
-# Show 64 test images: what the network says and, in brackets, what they are
+# Figure: 64 test images in eight rows, each with the predicted class and, in brackets,
+# the true one; mistakes have an orange frame.
 shown = np.random.default_rng(0).permutation(len(labels))[:64]
 plotting.show_predictions(
     splits.test.images[shown], predictions[shown], labels[shown], classes
@@ -225,7 +226,8 @@ print(f"found ± 1.96 deviations holds the true 98 % in {held:.1%} of the test s
 
 
 # %%
-# Wilson's interval: all true accuracies that fit the hits. The figure: a dot a class
+# Figure: a row for each class, the best on top: a dot at its accuracy and a whisker for
+# its 95 % interval, the one that the cell defines.
 def wilson_interval(correct, count):
     """Return the lower and upper ends of the accuracies that fit, at 95 %."""
     correct, count = np.asarray(correct, float), np.asarray(count, float)
@@ -331,7 +333,8 @@ print("residual minus plain:", comparison)
 
 
 # %%
-# Count every pair of true class and prediction, and show each row as shares
+# Figure: the confusion matrix, true classes in rows, predicted classes in columns, each
+# row in per cent of its class; the darker a cell, the larger its share.
 def confusion_matrix(labels, predictions, num_classes):
     """Return counts (num_classes, num_classes), true classes in rows."""
     cells = labels * num_classes + predictions  # each pair has a number of its own

@@ -158,7 +158,8 @@ def plot_reliability(
     ax.bar(left, gap, bottom=accuracy, **bars, color=colors)
     ax.plot([0, 1], [0, 1], "--", color="black", lw=1, label="no gap")
     black = to_rgba_array("black", pale)
-    ax.hlines(accuracy, left, left + width, colors=black, lw=2.2, label="accuracy")
+    ax.hlines(accuracy, left, left + width, colors=black, lw=2.2)
+    ax.plot([], [], color="black", lw=2.2, label="accuracy")  # never pale in the legend
     for color, name in (("C1", "too sure"), ("C0", "too modest")):
         ax.add_patch(Rectangle((0, 0), 0, 0, color=color, label=name))  # for the legend
     top = ax.secondary_xaxis("top")
