@@ -48,7 +48,7 @@ plotting.course_style()
 session = start(seed=0)
 
 # %% [markdown]
-# ## 1 · Different images: four times for half the gap
+# ## 1 · Different images: up to four times for half the gap
 #
 # This section shows how many images two *classes* need before a gap is seen. Take true
 # accuracies $p$ and $q$, each measured on $n$ images of its own. If they were equal,
@@ -90,11 +90,13 @@ show_table(("true accuracies", "images each", "seen, in 20 000 drawings"), rows)
 # %% [markdown]
 # The last column checks the formula, which is an approximation, by drawing. Around 90
 # %, one point takes about 15 000 images *in each class*: CIFAR-10 has 1 000. Half the
-# gap costs four times the images while the scatter stays the same. Near 100 % it does
-# not: from 99 %, a gap of one point costs three times as much as one of two.
+# gap costs four times the images where the scatter stays the same. In the table it
+# costs less, because the worse class comes nearer to 100 %, where hits and misses
+# scatter less: from 99 %, a gap of one point takes three times as many images as one of
+# two.
 #
-# **So what:** per-class differences of a point or two cannot be seen on CIFAR-10's
-# test.
+# **So what:** around 90 %, class differences of a point or two cannot be seen on
+# CIFAR-10's test.
 
 # %% [markdown]
 # ## 2 · The same images: McNemar by hand
