@@ -1,6 +1,6 @@
-"""Measures a lesson for results/: runs the lesson itself, once for each seed.
+"""Measures lessons for results/: runs the lesson itself, once for each seed.
 
-python tools/record_lesson.py 03 [--seeds 0 1 2]
+python tools/record_lesson.py 03 [04 …] [--seeds 0 1 2]
 
 The lesson leaves result.json in its folder of runs. Data, profile and device are the
 lesson's own: COURSE_DATA and COURSE_PROFILE choose.
@@ -62,12 +62,12 @@ def record(lesson: Path, seed: int, results: Path = RESULTS) -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Record the seeds of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("lesson", help="how its file's name begins, such as 03")
+    parser.add_argument("lessons", nargs="+", help="numbers, such as 03 or 04b")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     options = parser.parse_args(arguments)
-    (lesson,) = find_lessons([options.lesson])
-    for seed in options.seeds:
-        record(lesson, seed)
+    for lesson in find_lessons(options.lessons):
+        for seed in options.seeds:
+            record(lesson, seed)
 
 
 if __name__ == "__main__":
