@@ -522,7 +522,8 @@ show_table(*pivot(search, rows="schedule", columns="lr", value="val_accuracy"))
 # `ReduceLROnPlateau` needs no plan. After each epoch it gets the validation loss; after
 # more than `patience` epochs without a new lowest loss it multiplies the rate by
 # `factor`. `train` hands it the loss. (Written by hand: `plateau.step(val_loss)` after
-# `evaluate`.) Watch the rate in the log.
+# `evaluate`.) Long runs have a patience of 5 or 10; this short one has none. Watch the
+# rate in the log.
 
 # %%
 # Figure: three panels against epoch for a run with a plateau schedule: cross-entropy
@@ -532,9 +533,9 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 few = small.loaders(batch_size=64, seed=0)
 network, _, _ = start_run(0.1, num_steps=1)
 sgd = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
-plateau = ReduceLROnPlateau(sgd, factor=0.5, patience=1)
+plateau = ReduceLROnPlateau(sgd, factor=0.5, patience=0)
 short = training.train(
-    network, few.train, few.val, num_epochs=12, optimizer=sgd, scheduler=plateau
+    network, few.train, few.val, num_epochs=9, optimizer=sgd, scheduler=plateau
 )
 plot_history(short)
 plt.show()
@@ -544,7 +545,7 @@ plt.show()
 # rate of the epoch's first step, the time. `train` returns them as a `History`, which
 # `plot_history` draws: validation solid, at the end of each epoch, training dashed, in
 # its middle, since it is a mean over the epoch. Where the validation loss
-# found no new low in two epochs, the next has half the rate.
+# found no new low, the next epoch has half the rate.
 #
 # **So what:** try rates a factor apart in short runs, choose on validation, and look at
 # the rate in every log.
@@ -647,7 +648,7 @@ plt.show()
 # after the next. Guess first: is it the weights?
 
 # %% tags=["figure"]
-# Figure: validation loss against epoch in two panels, your run and three recorded runs
+# Figure: validation loss against epoch in two panels, your run and the recorded ones
 # on photos; in each, one line with BatchNorm's running statistics and one with
 # statistics estimated anew, which jumps less.
 mine = {"history": vars(history), "anew": anew}
