@@ -44,7 +44,7 @@ def weights(folder: Path) -> str:
             str(run["epochs"]),
             f"{run['minutes']:.0f}",
             f"{run['val_accuracy']:.2%}",
-            f"{run['test_accuracy']:.2%}",
+            f"{run['test_accuracy']:.2%}" if "test_accuracy" in run else "no test set",
         )
         for run in load_results("pretrained", folder)
     ]
@@ -69,6 +69,22 @@ def degradation(folder: Path) -> str:
         for (data, epochs, size, depth, network), runs in sorted(groups.items())
     ]
     heads = ("data", "network", "seeds", "training loss at the end", "test accuracy")
+    return markdown_table(heads, rows)
+
+
+def gpu(folder: Path) -> str:
+    """Return the table of the runs on one GPU: the ablation, and both stems."""
+    groups: dict[tuple, list[Result]] = {}
+    for run in load_results("ablation", folder) + load_results("stem", folder):
+        if "search" not in run["study"]:
+            key = run["study"], run["depth"], run["epochs"], run["lr"]
+            groups.setdefault(key, []).append(run)
+    rows = [
+        (study, str(depth), str(epochs), str(lr), str(len(runs)))
+        + (mean_and_range([run["test_accuracy"] for run in runs], ".1%"),)
+        for (study, depth, epochs, lr), runs in groups.items()
+    ]
+    heads = ("study", "layers", "epochs", "rate", "seeds", "test accuracy")
     return markdown_table(heads, rows)
 
 
@@ -114,6 +130,7 @@ TABLES = {
     "lesson 03": lesson_03,
     "weights": weights,
     "degradation": degradation,
+    "gpu": gpu,
     "transfer": transfer,
     "bench": bench,
 }
