@@ -71,11 +71,6 @@ def test_size_and_cost_leaves_a_network_where_it_is():
     assert {p.device.type for p in network.parameters()} == {"meta"}
 
 
-def test_receptive_field():
-    stack = nn.Sequential(nn.Conv2d(3, 4, 3, 2, padding=1), nn.Conv2d(4, 4, 5))
-    assert LESSON["receptive_field"](stack) == 3 + 4 * 2
-
-
 def test_stride_on_the_first_1x1_gives_the_papers_count():
     with torch.device("meta"):
         network = models.resnet50()
@@ -98,13 +93,33 @@ def with_projections(block, layers):
     return only_the_branches(block, layers) + 2 + projections
 
 
+def one_a_stage(block, layers):
+    return only_the_branches(block, layers) + len(layers)
+
+
+def three_more(block, layers):
+    return only_the_branches(block, layers) + 3
+
+
+def halved(block, layers):
+    return LESSON["depth_in_the_name"](block, layers) / 1
+
+
 def four_stages(block, layers):
     first, second, third, fourth = layers
     return LESSON["depth_in_the_name"](block, (first, second, third, fourth))
 
 
 def parameters(
-    depth, num_classes=10, *, norm=2, bias=0, halved=True, head_bias=True, stem=True
+    depth,
+    num_classes=10,
+    *,
+    norm=2,
+    bias=0,
+    halved=True,
+    head_bias=True,
+    stem=True,
+    head=True,
 ):
     def layer(in_channels, channels):
         return (9 * in_channels + bias + norm) * channels
@@ -113,7 +128,7 @@ def parameters(
     for channels in (16, 32, 64):
         first = channels // 2 if halved and channels > 16 else channels
         total += layer(first, channels) + (2 * n - 1) * layer(channels, channels)
-    return total + (64 + head_bias) * num_classes
+    return total + (64 + head_bias) * num_classes * head
 
 
 def test_the_counts_below_differ_by_their_mistakes_alone():
@@ -124,12 +139,28 @@ def counted(**mistake):
     return lambda depth, num_classes: parameters(depth, num_classes, **mistake)
 
 
+def ten_classes(depth, num_classes):
+    return parameters(depth)
+
+
+def divided(depth, num_classes):
+    return float(parameters(depth, num_classes))
+
+
 def built(depth, num_classes):
     network = models.cifar_resnet(depth, num_classes)
     return sum(p.numel() for p in network.parameters())
 
 
-def averaged(*, in_place=False, always=False, ceil_mode=True, stride=1, new=False):
+def averaged(
+    *,
+    in_place=False,
+    always=False,
+    ceil_mode=True,
+    stride=1,
+    new=None,
+    order=("pool", "conv", "norm"),
+):
     """The exercise's solution, with one of the mistakes that one can make."""
 
     def answer(network):
@@ -139,14 +170,32 @@ def averaged(*, in_place=False, always=False, ceil_mode=True, stride=1, new=Fals
             if shortcut is None or (shortcut[0].stride == (1, 1) and not always):
                 continue
             conv, norm = shortcut
-            if new:
-                conv = nn.Conv2d(conv.in_channels, conv.out_channels, 1)
+            if new is not None:
+                conv = nn.Conv2d(conv.in_channels, conv.out_channels, 1, **new)
             conv.stride = (stride, stride)
             pool = nn.AvgPool2d(2, ceil_mode=ceil_mode)
-            block.downsample = nn.Sequential(pool, conv, norm)
+            parts = {"pool": pool, "conv": conv, "norm": norm}
+            block.downsample = nn.Sequential(*(parts[name] for name in order))
         return changed
 
     return answer
+
+
+def stride_as_a_number(network):
+    changed = copy.deepcopy(network)
+    for block in changed.modules():
+        shortcut = getattr(block, "downsample", None)
+        if shortcut is not None and shortcut[0].stride == 2:  # never: it is a pair
+            block.downsample = nn.Sequential(nn.AvgPool2d(2), *shortcut)
+    return changed
+
+
+def without_getattr(network):
+    changed = copy.deepcopy(network)
+    for module in changed.modules():
+        if module.downsample is not None:
+            module.downsample[0].stride = (1, 1)
+    return changed
 
 
 def largest(network):
@@ -160,18 +209,13 @@ def largest(network):
     return changed
 
 
-def new_weights(network):
-    changed = averaged()(network)
-    for block in changed.modules():
-        if getattr(block, "downsample", None) is not None:
-            block.downsample[-2].reset_parameters()
-    return changed
-
-
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("depth_in_the_name", only_the_branches, "outside the stages"),
     ("depth_in_the_name", two_a_block, "branch of a Bottleneck"),
     ("depth_in_the_name", with_projections, "projections are not counted"),
+    ("depth_in_the_name", one_a_stage, "outside the stages"),
+    ("depth_in_the_name", three_more, "outside the stages"),
+    ("depth_in_the_name", halved, "// a whole number"),
     ("depth_in_the_name", four_stages, "first, second, third, fourth = layers"),
     ("cifar_parameters", counted(norm=0), "norms have trained numbers"),
     ("cifar_parameters", counted(norm=4), "running statistics"),
@@ -179,6 +223,9 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("cifar_parameters", counted(head_bias=False), "nn.Linear have besides"),
     ("cifar_parameters", counted(halved=False), "how many channels enter"),
     ("cifar_parameters", counted(norm=7), "stage by stage"),
+    ("cifar_parameters", counted(head=False), "does the classifier"),
+    ("cifar_parameters", ten_classes, "not always 10"),
+    ("cifar_parameters", divided, "// a whole number"),
     ("cifar_parameters", counted(stem=False), "does the stem"),
     ("cifar_parameters", built, "places in its kernel"),
     ("averaged_shortcuts", copy.deepcopy, "does the block get its new shortcut"),
@@ -186,7 +233,20 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("averaged_shortcuts", averaged(always=True), "with stride 1, too"),
     ("averaged_shortcuts", averaged(stride=2), "who has the stride"),
     ("averaged_shortcuts", averaged(ceil_mode=False), "how many positions"),
-    ("averaged_shortcuts", averaged(new=True), "the same 1×1"),
+    ("averaged_shortcuts", averaged(new={}), "the same 1×1"),
+    ("averaged_shortcuts", averaged(new={"bias": False}), "the old 1×1"),
+    (
+        "averaged_shortcuts",
+        averaged(order=("conv", "pool", "norm")),
+        "mean comes first",
+    ),
+    (
+        "averaged_shortcuts",
+        averaged(order=("conv", "norm", "pool")),
+        "norm comes last",
+    ),
+    ("averaged_shortcuts", averaged(order=("pool", "norm", "conv")), "behind it"),
+    ("averaged_shortcuts", stride_as_a_number, "a stride is a pair"),
+    ("averaged_shortcuts", without_getattr, "downsample"),
     ("averaged_shortcuts", largest, "mean was asked for"),
-    ("averaged_shortcuts", new_weights, "with their weights"),
 ]

@@ -33,14 +33,14 @@ NAMES = (  # some with a name of their own, some that nobody built
 def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
     """Check the number of layers that a network's name counts."""
     for block, layers, expected in NAMES:
-        found = number(answer(block, layers))
+        found = _whole(answer(block, layers))
         if found == expected:
             continue
         hint = f"how many convolutions has the branch of a {block.__name__}?"
-        if found == expected + len(layers) - (block is BasicBlock):
+        if abs(found - expected) <= 2:
+            hint = "which layers stand outside the stages, and how many are they?"
+        elif found == expected + len(layers) - (block is BasicBlock):
             hint = "the projections are not counted."
-        if found in (expected - 1, expected - 2):
-            hint = "which layers stand outside the stages?"
         raise Wrong(
             f"{block.__name__} with {layers} gives {found}; that is wrong. Hint: {hint}"
         )
@@ -48,8 +48,8 @@ def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
 
 
 @exercise(
-    hint="a stage has n blocks of two convolutions; how many are left when the first "
-    "is counted, and what does the classifier have besides weights?"
+    hint="what has each of the other convolutions of a stage, together with its norm, "
+    "and what does the classifier have besides weights?"
 )
 def cifar_parameters(answer: Callable[..., int]) -> str:
     """Check the parameter count of the CIFAR family by arithmetic."""
@@ -62,13 +62,24 @@ def cifar_parameters(answer: Callable[..., int]) -> str:
             network = cifar_resnet(depth, num_classes)
         expected = sum(p.numel() for p in network.parameters())
         with mock.patch.object(nn.Conv2d, "__init__", side_effect=builds):
-            found = number(answer(depth, num_classes))
+            found = _whole(answer(depth, num_classes))
         if found != expected:
             raise Wrong(
                 f"Depth {depth} with {num_classes} classes gives {found}; that is "
                 + _reason(network, found - expected, num_classes)
             )
     return "Your arithmetic agrees with the networks, for four depths and two heads."
+
+
+def _whole(found: object) -> int:
+    """Return a count, which is a whole number by its type as well."""
+    count = number(found)
+    if isinstance(count, float):
+        raise Wrong(
+            f"It gives {count}; a whole number was expected. Hint: in Python, / gives "
+            "a float and // a whole number."
+        )
+    return count
 
 
 def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
@@ -84,6 +95,9 @@ def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
         in_norms // 2: "too many. Hint: do these convolutions have a bias?",
         -464: "too few. Hint: does the stem still count?",
         -num_classes: "too few. Hint: what does nn.Linear have besides its weights?",
+        -65 * num_classes: "too few. Hint: does the classifier still count?",
+        65 * (10 - num_classes): "wrong. Hint: the classifier has num_classes outputs; "
+        "they are not always 10.",
         wider: "too many. Hint: how many channels enter a wider stage's first block?",
     }
     return reasons.get(
@@ -94,8 +108,8 @@ def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
 
 
 @exercise(
-    hint="go through the modules of a copy; which of them have a `downsample` that is "
-    "not None, and which stride has its convolution?"
+    hint="go through the modules of a copy; for which of them is getattr(module, "
+    "'downsample', None) not None, and which stride has its first layer?"
 )
 def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
     """Check a copy of a network whose dashed shortcuts average before they project."""
@@ -115,6 +129,11 @@ def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
                 f"The copy has {sizes[0]} parameters, the network has {sizes[1]}. "
                 "Hint: the same 1×1 and the same norm go into the new shortcut."
             )
+        if not _kept(changed, network):
+            raise Wrong(
+                "The copy has other weights than the network. Hint: the old 1×1 "
+                "and the old norm themselves go into the new shortcut."
+            )
         for size in (64, 72):
             images = torch.randn(2, 3, size, size)
             found = _logits(changed.eval(), images, block)
@@ -124,6 +143,17 @@ def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
                     "The shapes are right, the logits are not. Hint: the mean over "
                     "2 × 2 positions, then the 1×1, then the norm, with their weights."
                 )
+        both = [net.train()(images) for net in (changed, right)]
+        if not close(*both, atol=1e-3):
+            raise Wrong(
+                "In evaluation mode the logits are right, in training mode they are "
+                "not. Hint: the norm comes last, behind the mean and the 1×1."
+            )
+        if _pointwise_inputs(changed, images) > _pointwise_inputs(right, images):
+            raise Wrong(
+                "The logits are right, but a 1×1 still works on the large map. Hint: "
+                "the mean comes first, so that a quarter of the positions is left."
+            )
     return "Each projection sees every position, at any size; the weights are the same."
 
 
@@ -134,6 +164,28 @@ def _stirred(network: nn.Module) -> nn.Module:
             nn.init.normal_(norm.running_mean, std=0.1)
             nn.init.uniform_(norm.weight, 0.5, 1.5)
     return network.requires_grad_(False)
+
+
+def _kept(changed: nn.Module, network: nn.Module) -> bool:
+    """Return whether each parameter of the network is found in the copy."""
+    copied = list(changed.parameters())
+    return all(
+        any(torch.equal(old, new) for new in copied) for old in network.parameters()
+    )
+
+
+def _pointwise_inputs(network: nn.Module, images: Tensor) -> int:
+    """Return how many numbers go into the network's 1×1 convolutions."""
+    sizes: list[int] = []
+    hooks = [
+        layer.register_forward_hook(lambda _, given, __: sizes.append(given[0].numel()))
+        for layer in network.modules()
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1)
+    ]
+    network.eval()(images)
+    for hook in hooks:
+        hook.remove()
+    return sum(sizes)
 
 
 def _averaged(network: nn.Module, pool: type[nn.Module] = nn.AvgPool2d) -> nn.Module:
@@ -150,8 +202,8 @@ def _averaged(network: nn.Module, pool: type[nn.Module] = nn.AvgPool2d) -> nn.Mo
 def _slips(network: nn.Module) -> dict[str, nn.Module]:
     """Return networks with typical mistakes, by the sentence that tells them."""
     return {
-        "The copy computes what the network does. Hint: which shortcuts have stride "
-        "2, and does the block get its new shortcut?": network,
+        "The copy computes what the network does. Hint: a stride is a pair, (2, 2); "
+        "and does the block get its new shortcut?": network,
         "The logits are those of the largest of 2 × 2 positions. Hint: their mean was "
         "asked for.": _averaged(network, nn.MaxPool2d),
     }
@@ -170,6 +222,8 @@ def _logits(network: nn.Module, images: Tensor, block: type) -> Tensor:
             hint = "who has the stride now, the mean or the 1×1?"
             if block is Bottleneck:
                 hint = "is there a dashed shortcut with stride 1, too?"
+        if "running_mean" in reason:
+            hint = "the 1×1 changes the channels; does the norm stand behind it?"
         raise Wrong(
             f"Images {tuple(images.shape)} do not get through: {reason}. Hint: {hint}"
         ) from error
