@@ -25,7 +25,7 @@
 #
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
 #
-# **Reading** 23 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
+# **Reading** 22 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]
