@@ -91,8 +91,8 @@ plotting.course_style()
 # This section shows what stands before the first block, the **stem**, and why it
 # differs between large and small images.
 #
-# Photos enter with 224 × 224 pixels. Neighbouring pixels say nearly the same, and a
-# single 3×3 convolution from 64 to 64 channels would be as much work there as a whole
+# Photos enter with 224 × 224 pixels. Neighbouring pixels say nearly the same, and one
+# 3×3 convolution from 64 to 64 channels would be about as much work there as a whole
 # ResNet-18. So the stem of the ImageNet networks shrinks the image first: a 7×7
 # convolution with stride 2, then a 3×3 max pool with stride 2. One position in sixteen
 # is left.
@@ -941,7 +941,7 @@ check.averaged_shortcuts(averaged_shortcuts)
 #   1812.01187. ResNet-C and ResNet-D.
 #
 # **Deep dive:** [02b · Cost, groups and first
-# weights](02b_cost_and_first_weights.ipynb): why VGG is dearer, what groups buy, and 1
-# 202 layers.
+# weights](02b_cost_and_first_weights.ipynb): why VGG is dearer, what groups buy, and a
+# network of 1 202 layers.
 #
 # **Next:** [Lesson 03](03_cifar10_training.ipynb) trains such a network on CIFAR-10.

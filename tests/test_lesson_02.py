@@ -247,6 +247,6 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ),
     ("averaged_shortcuts", averaged(order=("pool", "norm", "conv")), "behind it"),
     ("averaged_shortcuts", stride_as_a_number, "a stride is a pair"),
-    ("averaged_shortcuts", without_getattr, "downsample"),
+    ("averaged_shortcuts", without_getattr, "getattr"),
     ("averaged_shortcuts", largest, "mean was asked for"),
 ]

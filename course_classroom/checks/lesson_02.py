@@ -117,7 +117,15 @@ def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
         network = _stirred(ResNet(block, (1, 2, 1, 1), 5).eval())
         right, slips = _averaged(network), _slips(network)
         layers, state = str(network), copy.deepcopy(network.state_dict())
-        changed = module(answer(network))
+        try:
+            changed = module(answer(network))
+        except AttributeError as error:
+            if "no attribute 'downsample'" not in str(error):
+                raise
+            raise Wrong(
+                f"Your code raised AttributeError: {error}. Hint: not every module has "
+                "one; getattr(module, 'downsample', None) gives None for the others."
+            ) from error
         if str(network) != layers or moved(network, state):
             raise Wrong(
                 "The network that your function was given has changed; a changed copy "
