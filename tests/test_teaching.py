@@ -124,3 +124,15 @@ def test_a_link_of_the_glossary_leads_to_a_heading(target):
     lesson, anchor = re.fullmatch(r"notebooks/(\w+)\.ipynb#(.+)", target).groups()
     assert (LESSONS / f"{lesson}.py").is_file()
     assert anchor in {slugify(title) for title in headings_of(lesson.partition("_")[0])}
+
+
+def test_a_docstring_names_the_section_in_which_it_is_taught():
+    taught = re.compile(r'Taught in:\s+lesson (\d\db?), "([^"]+)"')
+    wrong = []
+    for path in sorted((ROOT / "course_utils").rglob("*.py")):
+        for lesson, section in taught.findall(path.read_text("utf-8")):
+            name = int(lesson) if lesson.isdigit() else lesson
+            headings = {re.sub(r"^\d+ · ", "", title) for title in headings_of(name)}
+            if " ".join(section.split()) not in headings:
+                wrong.append(f"{path.name}: lesson {lesson}, {section!r}")
+    assert not wrong

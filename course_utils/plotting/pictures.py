@@ -226,7 +226,7 @@ def plot_prediction(
     Raises:
         ValueError: If there is not one probability for each class.
 
-    Taught in: lesson 07, "One photo".
+    Taught in: lesson 07, "One photo, by hand".
     """
     probabilities = np.asarray(probabilities, float)
     if probabilities.shape != (len(classes),) or not len(classes):

@@ -58,7 +58,7 @@ def predict(
         CheckpointError: If the checkpoint cannot be used.
         ValueError: If `top_k` is below 1.
 
-    Taught in: lesson 07, "One photo".
+    Taught in: lesson 07, "One photo, by hand".
     """
     checks.check_at_least_one(top_k, "top_k")
     predictor = load_predictor(model_or_checkpoint)

@@ -67,9 +67,8 @@ def load_backbone(name: str, data_dir: Path | None = None) -> Backbone:
             tuple(info["std"]),
         )
     if name not in IMAGENET:
-        raise ValueError(
-            f"There is no backbone {name!r}; choose one of {', '.join((*OWN, *IMAGENET))}."
-        )
+        known = ", ".join((*OWN, *IMAGENET))
+        raise ValueError(f"There is no backbone {name!r}; choose one of {known}.")
     model = getattr(models, name)()
     file = imagenet_file(name, data_dir)
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))

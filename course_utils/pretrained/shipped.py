@@ -51,6 +51,6 @@ def load_pretrained(name: str) -> nn.Module:
     Raises:
         ValueError: If there is no such network.
 
-    Taught in: lesson 03, "Weights that ship".
+    Taught in: lesson 04, "Collect once, compute everything".
     """
     return load_model(pretrained_path(name))

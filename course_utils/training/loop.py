@@ -34,7 +34,6 @@ def train_one_epoch(
     scheduler: lr_scheduler.LRScheduler | None = None,
     dtype: torch.dtype | None = None,
     scaler: GradScaler | None = None,
-    grad_clip: float | None = None,
     progress: bool = False,
 ) -> Scores:
     """Train on every batch once; return mean loss and accuracy on the way.
@@ -47,7 +46,6 @@ def train_one_epoch(
         scheduler: Stepped after each batch, if given.
         dtype: Type with 16 bits to compute in; default: all in 32.
         scaler: Scales the loss, so that small gradients do not vanish in float16.
-        grad_clip: Largest norm of the gradient; a longer one is shortened to it.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -73,9 +71,6 @@ def train_one_epoch(
             loss = criterion(logits.float(), labels)
             optimizer.zero_grad()
             scaler.scale(loss).backward()
-            if grad_clip is not None:
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(model.parameters(), grad_clip)
             scaler.step(optimizer)
             scaler.update()
             if scheduler is not None:
@@ -145,7 +140,6 @@ def train(
     save_path: Path | str | None = None,
     resume: bool = False,
     amp: Amp = "auto",
-    grad_clip: float | None = None,
     early_stopping: int | None = None,
     on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
@@ -171,7 +165,6 @@ def train(
         save_path: Folder for ``last.pt`` (all that a resume needs) and ``best.pt``.
         resume: Go on from ``last.pt`` if there is one.
         amp: Compute in 16 bits; ``"auto"``: where the device does so natively.
-        grad_clip: Largest norm of the gradient; a longer one is shortened to it.
         early_stopping: Stop after this many epochs without a better validation
             accuracy.
         on_epoch: Called with the history after each epoch, once it is saved.
@@ -213,7 +206,6 @@ def train(
                 scheduler=scheduler if isinstance(scheduler, PER_BATCH) else None,
                 dtype=dtype,
                 scaler=scaler,
-                grad_clip=grad_clip,
                 progress=bars,
             )
             run.share_buffers()
