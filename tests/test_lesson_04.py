@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from lesson_code import definitions
 from torch.utils.data import DataLoader, TensorDataset
 
+from course_classroom.checks import lesson_04 as check
 from course_utils import metrics
 from course_utils.models import cifar_resnet
 
 LESSON = definitions("04_per_class_evaluation")
-LESSON["Z95"] = 1.959964  # a constant beside wilson_interval
 DIVE = definitions("04b_how_many_images")
 
 
@@ -56,10 +56,10 @@ def test_the_lessons_scores_are_the_packages():
 
 
 def test_the_lessons_intervals_and_the_dives_test_are_the_packages():
-    correct, count = np.array([0, 18, 20, 900]), np.array([20, 20, 20, 1000])
-    ours = LESSON["wilson_interval"](correct, count)
-    packaged = metrics.wilson_interval(correct, count)
-    assert np.allclose(ours, packaged, atol=1e-6)
+    for correct, count in ((0, 20), (18, 20), (20, 20), (900, 1000)):
+        ours = LESSON["wilson_interval"](correct, count)  # tries steps of 1e-5
+        packaged = metrics.wilson_interval(correct, count)
+        assert np.allclose(ours, packaged, atol=2e-5)
     logits, labels = some_logits()
     other, _ = some_logits(seed=1)
     models = logits.argmax(1), other.argmax(1)
@@ -88,14 +88,6 @@ def test_the_range_of_equal_classes_is_that_of_many_drawings():
     assert luck.mean() == pytest.approx(expected, rel=0.03)
     assert np.ptp(luck) > 0
     assert np.array_equal(luck, LESSON["range_by_luck"](correct, count))  # own seed
-
-
-def test_a_network_promises_the_entropy_of_its_probabilities():
-    logits, _ = some_logits(images=2000)
-    p = logits.double().softmax(1)
-    entropy = -(p * p.log()).sum(1).mean().item()
-    losses = LESSON["promised_losses"](logits)
-    assert losses.mean().item() == pytest.approx(entropy, rel=0.01)
 
 
 def test_the_change_of_the_loss_has_its_interval():
@@ -140,6 +132,16 @@ def with_the_empty_class(matrix):
 
 def empty_counts_as_zero(matrix):
     return (matrix.diag() / matrix.sum(1).clamp(min=1)).mean().item()
+
+
+def only_with_hits(matrix):
+    accuracies = matrix.diag() / matrix.sum(1)
+    return accuracies[accuracies > 0].mean().item()
+
+
+def only_if_ever_predicted(matrix):
+    seen = matrix.sum(0) > 0
+    return (matrix.diag() / matrix.sum(1))[seen].mean().item()
 
 
 def least_sure(probabilities, labels, coverage):
@@ -207,6 +209,89 @@ def excess_of(probabilities, labels):
     return confidence, confidence - (predictions == labels).double()
 
 
+def of_quantiles(low, high, size=1.0):
+    def answer(first, second, rng, draws=2000):
+        gained = first.astype(float) - second
+        shape = draws, int(size * len(gained))
+        leads = gained[rng.integers(len(gained), size=shape)].mean(1)
+        return tuple(np.quantile(leads, [low, high]))
+
+    return answer
+
+
+def bell_curve(first, second, rng, draws=2000):
+    gained = first.astype(float) - second
+    leads = gained[rng.integers(len(gained), size=(draws, len(gained)))].mean(1)
+    return leads.mean() - 1.96 * leads.std(), leads.mean() + 1.96 * leads.std()
+
+
+def over_groups(probabilities, labels, num_bins, score, cut=torch.tensor_split):
+    confidence, excess = excess_of(probabilities, labels)
+    return float(score(cut(excess[confidence.argsort()], num_bins), len(labels)))
+
+
+def shares_of(groups, images):
+    return sum(abs(group.sum()) for group in groups) / images
+
+
+def chunked(probabilities, labels, num_bins):
+    return over_groups(probabilities, labels, num_bins, shares_of, torch.chunk)
+
+
+def without_abs(probabilities, labels, num_bins):
+    return over_groups(
+        *(probabilities, labels, num_bins), lambda gs, n: sum(g.sum() for g in gs) / n
+    )
+
+
+def image_by_image(probabilities, labels, num_bins):
+    return over_groups(
+        *(probabilities, labels, num_bins),
+        lambda gs, n: sum(g.abs().sum() for g in gs) / n,
+    )
+
+
+def same_weight(probabilities, labels, num_bins):
+    return over_groups(
+        *(probabilities, labels, num_bins),
+        lambda gs, n: sum(abs(g.mean()) for g in gs) / len(gs),
+    )
+
+
+def added_up(probabilities, labels, num_bins):
+    return over_groups(
+        *(probabilities, labels, num_bins),
+        lambda gs, n: sum(abs(g.mean()) for g in gs),
+    )
+
+
+def not_divided(probabilities, labels, num_bins):
+    return over_groups(
+        *(probabilities, labels, num_bins),
+        lambda gs, n: sum(abs(g.sum()) for g in gs),
+    )
+
+
+def test_bins_may_begin_with_the_surest(capsys):
+    def surest_first(probabilities, labels, num_bins):
+        confidence, excess = excess_of(probabilities, labels)
+        groups = excess[confidence.argsort(descending=True)].tensor_split(num_bins)
+        return shares_of(groups, len(labels)).item()
+
+    assert check.equal_size_calibration_error(surest_first), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_another_drawing_of_the_images_passes(seed, capsys):
+    def by_choice(first, second, rng, draws=2000):
+        rng.random(seed)
+        gained = first.astype(float) - second
+        leads = [rng.choice(gained, len(gained)).mean() for _ in range(draws)]
+        return np.quantile(leads, 0.025), np.quantile(leads, 0.975)
+
+    assert check.lead_interval(by_choice), capsys.readouterr().out
+
+
 def equal_width(probabilities, labels, num_bins):
     return metrics.expected_calibration_error(probabilities, labels, num_bins)
 
@@ -235,6 +320,17 @@ def of_the_right_class(probabilities, labels, num_bins):
     return abs((known - (probabilities.argmax(1) == labels).double()).mean().item())
 
 
+def strictly_as_threshold(probabilities, labels, coverage):
+    confidence, predictions = probabilities.max(1)
+    chosen = confidence >= coverage
+    return (predictions[chosen] == labels[chosen]).float().mean().item()
+
+
+def cut_up(probabilities, labels, coverage):
+    coverage = int(np.ceil(coverage * len(labels))) / len(labels)
+    return LESSON["accuracy_when_sure"](probabilities, labels, coverage)
+
+
 def cut_off(probabilities, labels, coverage):
     coverage = int(coverage * len(labels)) / len(labels)
     return LESSON["accuracy_when_sure"](probabilities, labels, coverage)
@@ -256,6 +352,10 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("balanced_accuracy", sum_of_recalls, "how many classes"),
     ("balanced_accuracy", with_the_empty_class, "a class without images out"),
     ("balanced_accuracy", empty_counts_as_zero, "neither 0 nor 1"),
+    ("balanced_accuracy", only_with_hits, "no hit counts"),
+    ("balanced_accuracy", only_if_ever_predicted, "no hit counts"),
+    ("accuracy_when_sure", strictly_as_threshold, "a share of the images"),
+    ("accuracy_when_sure", cut_up, "nearest whole number"),
     ("accuracy_when_sure", least_sure, "begins with the smallest"),
     ("accuracy_when_sure", as_threshold, "a share of the images"),
     ("accuracy_when_sure", over_all_images, "by how many answers"),
@@ -270,8 +370,18 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("lead_interval", without_repetition, "draw with repetition"),
     ("lead_interval", lowest_and_highest, "2.5 % at each end"),
     ("lead_interval", upper_end_first, "lower end first"),
+    ("lead_interval", of_quantiles(0.025, 0.95), "2.5 % at each end"),
+    ("lead_interval", of_quantiles(0.04, 0.99), "2.5 % at each end"),
+    ("lead_interval", of_quantiles(0.025, 0.975, size=0.5), "for half the images"),
+    ("lead_interval", bell_curve, "sort the leads"),
+    ("equal_size_calibration_error", chunked, "bins of 9 and 8"),
+    ("equal_size_calibration_error", without_abs, "It is negative"),
+    ("equal_size_calibration_error", image_by_image, "image by image"),
+    ("equal_size_calibration_error", same_weight, "a larger bin weighs"),
+    ("equal_size_calibration_error", added_up, "The gaps are added up"),
+    ("equal_size_calibration_error", not_divided, "a sum over the images"),
     ("equal_size_calibration_error", equal_width, "not the range from 0 to 1"),
-    ("equal_size_calibration_error", signed, "absolute value first"),
+    ("equal_size_calibration_error", signed, "absolute value of each"),
     ("equal_size_calibration_error", unsorted, "sort by confidence first"),
     ("equal_size_calibration_error", drops_the_rest, "no image is left out"),
     ("equal_size_calibration_error", of_the_right_class, "highest probability"),

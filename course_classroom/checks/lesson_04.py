@@ -29,6 +29,13 @@ def balanced_accuracy(answer: Callable[[Tensor], float]) -> str:
             f"For accuracies of 0.9, 0.6 and 0.5 it gives {found:.4g}. Hint: how many "
             "classes are there to average over?"
         )
+    unknown = torch.tensor([[8, 2, 0], [1, 3, 0], [2, 2, 0]])
+    found = number(answer(unknown))
+    if not math.isclose(found, (0.8 + 0.75 + 0) / 3, rel_tol=1e-4):
+        raise Wrong(
+            f"For accuracies of 0.8, 0.75 and 0 it gives {found:.4g}. Hint: a class "
+            "that has images and no hit counts; only one without images is left out."
+        )
     empty = torch.tensor([[8, 2, 0], [1, 3, 0], [0, 0, 0]])
     leave_out = "0/0 is neither 0 nor 1; leave a class without images out."
     found = number(answer(empty), leave_out)
@@ -47,19 +54,19 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     confidence, predictions = probabilities.max(1)
     hits = (predictions == labels).double()
     by_confidence = hits[confidence.argsort(descending=True)]
-    whole = number(answer(probabilities, labels, 1.0))
+    share = "the coverage is a share of the images, no threshold of the confidence."
+    whole = number(answer(probabilities, labels, 1.0), share)
     if not close(whole, hits.mean()):
         raise Wrong(
             f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
             f"{hits.mean():.4g}. Hint: then every image is answered."
         )
-    for coverage in (0.5, 0.25, 0.7, 0.34, 0.44):
+    for coverage in (0.5, 0.25, 0.7, 0.34, 0.44, 0.31, 0.18):
         kept = round(coverage * len(labels))
-        share = "the coverage is a share of the images, no threshold of the confidence."
         found = number(answer(probabilities, labels, coverage), share)
         if close(found, by_confidence[:kept].mean()):
             continue
-        fewer = int(coverage * len(labels))
+        fewer, more = int(coverage * len(labels)), math.ceil(coverage * len(labels))
         slips = {
             "These are the images of which the network is least sure. Hint: argsort "
             "begins with the smallest.": by_confidence[-kept:].mean(),
@@ -68,6 +75,9 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
             f"A share of {coverage} of {len(labels)} images gives an accuracy on too "
             "few. Hint: rounded to whole images; int() cuts "
             "off.": by_confidence[:fewer].mean(),
+            f"A share of {coverage} of {len(labels)} images gives an accuracy on too "
+            "many. Hint: round() goes to the nearest whole "
+            "number.": by_confidence[:more].mean(),
             "Here the coverage serves as a threshold of the confidence. Hint: it is a "
             "share of the images, whatever their confidences.": hits[
                 confidence >= coverage
@@ -90,9 +100,10 @@ def lead_interval(
     ],
 ) -> str:
     """Return a sentence if `answer` is a paired bootstrap interval of the lead."""
-    shuffled = np.random.default_rng(8).permutation(600)
-    first, second = np.arange(600) < 540, np.arange(600) < 504
-    second[540:558] = True  # 36 only the first gets right, 18 only the second
+    images = np.arange(2400)
+    first, second = images < 2160, images < 2064
+    second[2160:2184] = True  # 96 only the first gets right, 24 only the second
+    shuffled = np.random.default_rng(8).permutation(images)
     first, second = first[shuffled], second[shuffled]
     rng = np.random.default_rng(0)
     untouched = rng.bit_generator.state
@@ -119,7 +130,7 @@ def lead_interval(
             f"It gives {low:.4g} to {high:.4g}, which is no interval. Hint: draw with "
             "repetition, and return the lower end first."
         )
-    if abs(middle - lead) > width / 8:
+    if abs(middle - lead) > width / 2:
         raise Wrong(
             f"The interval's middle is {middle:.4f}, the lead {lead:.4f}. Hint: the "
             "lead is a difference of two shares of hits."
@@ -135,51 +146,106 @@ def lead_interval(
             "The interval is too wide: the two models were drawn different images. "
             "Hint: the shared luck cancels only on the same ones."
         )
-    if abs(high - low - width) > 0.12 * width:
+    if abs(high - low - width * math.sqrt(2)) < 0.1 * width:
         raise Wrong(
-            f"The interval is {high - low:.4f} wide, expected about {width:.3f}. Hint: "
-            "the middle 95 % leave out 2.5 % at each end."
+            "The interval is as wide as for half the images. Hint: each draw has as "
+            "many images as there are."
+        )
+    # in 2000 draws an end scatters by 0.06 deviations, each a quarter of the width
+    tails = "the middle 95 % leave out 2.5 % at each end."
+    if max(abs(low - lead + width / 2), abs(high - lead - width / 2)) > width / 16:
+        raise Wrong(
+            f"It gives {low:.4f} to {high:.4f}, expected about {lead - width / 2:.4f} "
+            f"to {lead + width / 2:.4f}. Hint: {tails}"
+        )
+    second = np.ones(400, bool)
+    second[::80] = False  # 5 only the first gets right: the leads are skewed
+    ends = several(answer(np.ones(400, bool), second, rng), 2, "both ends")
+    if abs(400 * number(ends[0]) - 1) > 0.2:
+        raise Wrong(
+            "Right where the leads form a bell curve; where few images differ they do "
+            f"not. Hint: sort the leads; {tails}"
         )
     return "Paired, in fractions, with the right width."
 
 
-@exercise(hint="sort by confidence, then tensor_split; the rest is the ECE's formula.")
+@exercise(hint="sort by confidence, then tensor_split; the rest is section 5's loop.")
 def equal_size_calibration_error(
     answer: Callable[[Tensor, Tensor, int], float],
 ) -> str:
     """Return a sentence if `answer` takes bins of equally many images."""
-    probabilities, labels = _misjudging(images=60)
+    probabilities, labels = _in_turns()
     confidence, predictions = probabilities.max(1)
-    excess = confidence - (predictions == labels).double()
-    in_order = excess[confidence.argsort()]
-    gap = abs(excess.mean().item())
+    hits = (predictions == labels).double()
+    excess = confidence - hits
+    right_class = probabilities[torch.arange(len(labels)), labels]
+    cancel = "The gaps cancel one another. Hint: absolute value of each bin's gap."
+    each = "The gap is taken image by image. Hint: first the means over a bin."
+    hint = "Hint: for each bin, the mean confidence against the share of hits."
     one = number(answer(probabilities, labels, 1))
-    if not close(one, gap):
+    slips = {
+        "It is negative. Hint: absolute value of each bin's gap.": excess.mean(),
+        each: excess.abs().mean(),
+        "This is a sum over the images. Hint: each bin's gap is weighted by its share "
+        "of the images.": excess.sum().abs(),
+        "The right class's probability was taken. Hint: the confidence is the highest "
+        "probability.": abs(right_class.mean() - hits.mean()),
+    }
+    refuse_slips(one, slips)
+    if not close(one, abs(excess.mean())):
         raise Wrong(
             f"With one bin it gives {one:.4f}, not |mean confidence - accuracy|, which "
-            f"is {gap:.4f}. Hint: the confidence is the highest probability."
+            f"is {abs(excess.mean()):.4f}. {hint}"
         )
-    found = number(answer(probabilities, labels, 6))
-    slips = {
-        "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
-        "images, not the range from 0 to 1.": _equal_width(confidence, excess, 6),
-        "The gaps cancel one another. Hint: absolute value first, then the mean.": gap,
-        "The images were cut as they came. Hint: sort by confidence "
-        "first.": _over_groups(excess, 6),
-    }
-    refuse_slips(found, slips)
-    if not close(found, _over_groups(in_order, 6)):
-        raise Wrong(
-            f"With 6 bins of 10 images it gives {found:.4f}. Hint: for each bin, the "
-            "mean confidence against the share of hits."
-        )
-    uneven = number(answer(probabilities, labels, 7))
-    if not close(uneven, _over_groups(in_order, 7)):
+    down, up = confidence.argsort(descending=True), confidence.argsort()
+    for num_bins in (6, 7):
+        found = number(answer(probabilities, labels, num_bins))
+        allowed = [_over_groups(excess[order], num_bins) for order in (up, down)]
+        if any(close(found, right) for right in allowed):
+            continue
+        gaps = [
+            [g.mean().abs() for g in excess[o].tensor_split(num_bins)]
+            for o in (up, down)
+        ]
+        slips = {
+            "These are bins of equal width, as the ECE has them. Hint: cut the sorted "
+            "images, not the range from 0 to 1.": _equal_width(
+                confidence, excess, num_bins
+            ),
+            cancel: abs(excess.mean()),
+            each: excess.abs().mean(),
+            "The images were cut as they came. Hint: sort by confidence "
+            "first.": _over_groups(excess, num_bins),
+        }
+        refuse_slips(found, slips)
+        for means in map(torch.stack, gaps):
+            refuse_slips(
+                found,
+                {
+                    "The gaps are added up. Hint: each is weighted by its bin's share "
+                    "of the images.": means.sum(),
+                    "Every bin weighs the same. Hint: a larger bin weighs "
+                    "more.": means.mean(),
+                },
+            )
+        if num_bins == 6:
+            raise Wrong(f"With 6 bins of 10 images it gives {found:.4f}. {hint}")
         raise Wrong(
             "Right where the images divide evenly; with 60 images in 7 bins it gives "
-            f"{uneven:.4f}. Hint: no image is left out, and a larger bin weighs more."
+            f"{found:.4f}. Hint: no image is left out, and tensor_split makes bins of "
+            "9 and 8."
         )
     return "Equally many images in every bin, and all of them counted."
+
+
+def _in_turns() -> tuple[Tensor, Tensor]:
+    """Return probabilities (60, 4) and labels: by turns too modest and too sure."""
+    generator = torch.Generator().manual_seed(11)
+    logits = 2 * torch.randn(60, 4, dtype=torch.float64, generator=generator)
+    confidence, predictions = logits.softmax(1).max(1)
+    rank = confidence.argsort().argsort()
+    right = (rank + 8) % 23 >= 7  # three stretches of mistakes
+    return logits.softmax(1), torch.where(right, predictions, (predictions + 1) % 4)
 
 
 def _misjudging(images: int) -> tuple[Tensor, Tensor]:

@@ -1,16 +1,14 @@
-"""Test images made harder, step by step: noise, blur, light, shift and JPEG.
+"""Test images made harder, step by step: noise, blur and shift.
 
 Every function takes uint8 images and a strength, and returns new uint8 images;
 strength 0 gives the images as they were. After Hendrycks and Dietterich 2019
 (arXiv 1903.12261), section 3, with strengths in plain units.
 """
 
-from io import BytesIO
 from math import ceil
 
 import numpy as np
 import torch
-from PIL import Image
 from torchvision.transforms.v2 import functional as T
 
 from course_utils.data.arrays import check_images
@@ -56,22 +54,6 @@ def gaussian_blur(images: np.ndarray, strength: float) -> np.ndarray:
     return blurred.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def brightness(images: np.ndarray, strength: float) -> np.ndarray:
-    """Return images with every value multiplied by 1 + `strength`.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        strength: From -1 (black) upwards; above 0 is brighter.
-
-    Raises:
-        ValueError: If the images are of another kind, or the strength is below -1.
-
-    Taught in: lesson 04, "Beyond the training range".
-    """
-    _refuse(images, strength, lowest=-1)
-    return _as_uint8(images * np.float32(1 + strength))
-
-
 def translation(images: np.ndarray, strength: int) -> np.ndarray:
     """Return images moved to the right, with black moving in from the left.
 
@@ -95,34 +77,6 @@ def translation(images: np.ndarray, strength: int) -> np.ndarray:
         :, :, max(-shift, 0) : width - max(shift, 0)
     ]
     return moved
-
-
-def jpeg_compression(images: np.ndarray, strength: int) -> np.ndarray:
-    """Return images written as JPEG and read back.
-
-    Args:
-        images: uint8 (N, H, W, 3).
-        strength: 100 minus the quality of the JPEG; a photo on the web has about 25.
-            0 is no JPEG at all, 99 the worst.
-
-    Raises:
-        ValueError: If the images are of another kind, or the strength is no whole
-            number from 0 to 99.
-
-    Taught in: lesson 04, "How evaluation goes wrong".
-    """
-    _refuse(images, strength)
-    if strength not in range(100):
-        raise ValueError(f"strength is {strength}; give a whole number from 0 to 99.")
-    if strength == 0:
-        return images.copy()
-    decoded = np.empty_like(images)
-    for index, image in enumerate(images):
-        file = BytesIO()
-        Image.fromarray(image).save(file, "JPEG", quality=100 - int(strength))
-        with Image.open(file) as reread:
-            decoded[index] = np.asarray(reread)
-    return decoded
 
 
 def _as_uint8(values: np.ndarray) -> np.ndarray:
