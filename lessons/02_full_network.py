@@ -122,8 +122,8 @@ for kind in ("imagenet", "cifar"):
 # %% [markdown]
 # ### Why 7×7, and not three 3×3?
 #
-# The VGG networks showed that three 3×3 convolutions see as far as one 7×7: three times
-# one pixel to each side. With $C$ channels in and out they have $3 \cdot 3^2 C^2 =
+# The VGG networks showed that three 3×3 convolutions with stride 1 see as far as one
+# 7×7: three times one pixel to each side. With $C$ channels in and out they have $3 \cdot 3^2 C^2 =
 # 27C^2$ weights, one 7×7 has $7^2 C^2 = 49C^2$. Does the saving hold for a stem? Guess,
 # then count **weights** and **multiply-adds**: one weight times one number, added to a
 # sum. `torchinfo` counts both while it runs the layers on an image.
@@ -152,8 +152,7 @@ for name, stem in (("one 7×7", one), ("three 3×3", three)):
 # %% [markdown]
 # The saving needs $C$ channels at *both* ends. The stem has three at its input, so a
 # 7×7 kernel is cheap there. Three 3×3 need three times the weights and multiply-adds,
-# even with only 32 channels between them and the stride in the first. (T. He et al.
-# 2018 name this stem ResNet-C, and pay for a small gain in accuracy.)
+# even with only 32 channels between them and the stride in the first.
 #
 # **So what:** on large photos the 7×7 with stride and pool is the cheap way to look at
 # a large patch; small images have nothing to give away.
@@ -435,7 +434,8 @@ results.show_table(heads, rows)
 # ## 4 · The family, counted
 #
 # This section counts the family, by hand and with a tool, and finds out why your
-# ResNet-50 is not quite the paper's. First one block. A convolution has
+# ResNet-50 is not quite the paper's. `models` holds the blocks of lesson 01 and the
+# network of section 2. First one block. A convolution has
 # $k^2\,C_\text{in}\,C_\text{out}$ weights, a norm two numbers a channel, and each
 # weight of a convolution is used once at every position of its output.
 
@@ -450,7 +450,8 @@ columns = ("output_size", "num_params", "mult_adds")
 torchinfo.summary(block, (1, 64, 56, 56), col_names=columns, col_width=18, **options)
 
 # %% [markdown]
-# The list has the ReLU twice, because `forward` calls it twice. It has no line for the
+# For a norm the tool counts its parameters once; by hand we left norms out of the
+# multiply-adds. The list has the ReLU twice, because `forward` calls it twice. It has no line for the
 # addition or for a solid shortcut: for the *shape* of a network, read its `forward`.
 # ("Units.MEGABYTES" is a slip of the tool: it means millions.)
 #
@@ -523,15 +524,14 @@ results.show_table(heads, rows)
 # explains it. The model that the authors released has the stride on the first 1×1 of a
 # stage; then its 3×3 already works on the small map. torchvision and this course have
 # it on the 3×3, which lets it see every position and costs a little more. People call
-# this version **v1.5**. (The last digits: the paper's ResNet-34 has shortcuts
-# without parameters, and its 3.8 looks cut off, not rounded.)
+# this version **v1.5**. The last digits differ for smaller reasons.
 
 # %% [markdown]
 # ### The CIFAR family
 #
 # For CIFAR-10 the paper built a second, slimmer family (section 4.2): a 3×3 stem with
 # 16 channels, *three* stages of $n$ basic blocks with 16, 32 and 64 channels, and
-# shortcuts without parameters. Stem, $3 \cdot 2n$ convolutions and classifier make
+# shortcuts without parameters (option A of lesson 01). Stem, $3 \cdot 2n$ convolutions and classifier make
 # $6n + 2$ layers.
 
 # %%
@@ -764,7 +764,9 @@ check.cifar_parameters(cifar_parameters)
 # Exercise: average, then project
 def averaged_shortcuts(network):
     """Return a copy whose shortcuts with stride 2 average before they project."""
-    raise NotImplementedError
+    changed = copy.deepcopy(network)
+    raise NotImplementedError  # all that is missing, in place of this line
+    return changed
 
 
 check.averaged_shortcuts(averaged_shortcuts)
@@ -938,7 +940,7 @@ check.averaged_shortcuts(averaged_shortcuts)
 # - K. Simonyan, A. Zisserman: *Very Deep Convolutional Networks*, 2014, arXiv
 #   1409.1556. VGG.
 # - T. He et al.: *Bag of Tricks for Image Classification with CNNs*, 2018, arXiv
-#   1812.01187. ResNet-C and ResNet-D.
+#   1812.01187. ResNet-D.
 #
 # **Deep dive:** [02b · Cost, groups and first
 # weights](02b_cost_and_first_weights.ipynb): why VGG is dearer, what groups buy, and a

@@ -143,6 +143,10 @@ def ten_classes(depth, num_classes):
     return parameters(depth)
 
 
+def bias_of_the_features(depth, num_classes):
+    return parameters(depth, num_classes) - num_classes + 64
+
+
 def divided(depth, num_classes):
     return float(parameters(depth, num_classes))
 
@@ -190,6 +194,12 @@ def stride_as_a_number(network):
     return changed
 
 
+def without_none(network):
+    for module in network.modules():
+        if hasattr(module, "downsample"):
+            conv, norm = module.downsample
+
+
 def without_getattr(network):
     changed = copy.deepcopy(network)
     for module in changed.modules():
@@ -225,6 +235,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("cifar_parameters", counted(norm=7), "stage by stage"),
     ("cifar_parameters", counted(head=False), "does the classifier"),
     ("cifar_parameters", ten_classes, "not always 10"),
+    ("cifar_parameters", bias_of_the_features, "one number for each class"),
     ("cifar_parameters", divided, "// a whole number"),
     ("cifar_parameters", counted(stem=False), "does the stem"),
     ("cifar_parameters", built, "places in its kernel"),
@@ -248,5 +259,6 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("averaged_shortcuts", averaged(order=("pool", "norm", "conv")), "behind it"),
     ("averaged_shortcuts", stride_as_a_number, "a stride is a pair"),
     ("averaged_shortcuts", without_getattr, "getattr"),
+    ("averaged_shortcuts", without_none, "solid block is None"),
     ("averaged_shortcuts", largest, "mean was asked for"),
 ]

@@ -39,7 +39,7 @@ def depth_in_the_name(answer: Callable[[type, tuple[int, ...]], int]) -> str:
         hint = f"how many convolutions has the branch of a {block.__name__}?"
         if abs(found - expected) <= 2:
             hint = "which layers stand outside the stages, and how many are they?"
-        elif found == expected + len(layers) - (block is BasicBlock):
+        elif found - expected in (len(layers), len(layers) - (block is BasicBlock)):
             hint = "the projections are not counted."
         raise Wrong(
             f"{block.__name__} with {layers} gives {found}; that is wrong. Hint: {hint}"
@@ -95,6 +95,7 @@ def _reason(network: nn.Module, excess: int, num_classes: int) -> str:
         in_norms // 2: "too many. Hint: do these convolutions have a bias?",
         -464: "too few. Hint: does the stem still count?",
         -num_classes: "too few. Hint: what does nn.Linear have besides its weights?",
+        64 - num_classes: "too many. Hint: a bias has one number for each class.",
         -65 * num_classes: "too few. Hint: does the classifier still count?",
         65 * (10 - num_classes): "wrong. Hint: the classifier has num_classes outputs; "
         "they are not always 10.",
@@ -119,6 +120,13 @@ def averaged_shortcuts(answer: Callable[[nn.Module], nn.Module]) -> str:
         layers, state = str(network), copy.deepcopy(network.state_dict())
         try:
             changed = module(answer(network))
+        except TypeError as error:
+            if "NoneType" not in str(error):
+                raise
+            raise Wrong(
+                f"Your code raised TypeError: {error}. Hint: the downsample of a solid "
+                "block is None."
+            ) from error
         except AttributeError as error:
             if "no attribute 'downsample'" not in str(error):
                 raise
@@ -227,7 +235,10 @@ def _logits(network: nn.Module, images: Tensor, block: type) -> Tensor:
             "how many positions leave a 3×3 with stride 2, and how many your shortcut?"
         )
         if images.shape[-1] == 64:
-            hint = "who has the stride now, the mean or the 1×1?"
+            hint = (
+                "who has the stride now, the mean or the 1×1, and did the block get "
+                "its new shortcut?"
+            )
             if block is Bottleneck:
                 hint = "is there a dashed shortcut with stride 1, too?"
         if "running_mean" in reason:
