@@ -23,7 +23,7 @@
 #
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb).
 #
-# **Reading** 27 minutes · **run time** quick CPU about 35 s (two quiet cores), full GPU
+# **Reading** 26 minutes · **run time** quick CPU about 35 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]
@@ -84,8 +84,7 @@ plt.show()
 # %% [markdown]
 # A drawing, not a measurement. To which side do our networks belong? We put one more
 # block into trained networks of 20 layers that ship with the course, a plain and a
-# residual one: once a fresh block, once a block set to the identity. How many answers
-# change?
+# residual one: a fresh block, or one set to the identity. How many answers change?
 
 
 # %%
@@ -129,9 +128,10 @@ show_table(["network", "extra block", "answers that change"], rows)
 
 # %% [markdown]
 # Both families nest: each has a block that changes no answer. So the picture on the
-# right holds for plain networks too, and nesting does not explain their failure. The
-# *fresh* blocks tell more. A fresh plain block changes most answers; a fresh residual
-# block changes far fewer, because its shortcut still hands on what came in.
+# right holds for plain networks too, and nesting does not explain their failure. A
+# *fresh* plain block changes most answers. A fresh residual block changes fewer here,
+# because its shortcut still hands on what came in. How many depends on its first
+# weights.
 #
 # **So what:** the deep plain network could compute what the shallow one does; it is the
 # way there that fails.
@@ -163,11 +163,12 @@ for factor in (1, 2):
     print(f"cosine of the angle to the weights {cosine:+.0e}")
 
 # %% [markdown]
-# A step at a right angle can only make the weights *longer* (Pythagoras; momentum mixes
-# in earlier gradients, which bends the angle a little). And since their length is
-# without effect, what counts in a step is by how much the weights **turn**: about $\eta
-# \lVert g \rVert / \lVert w \rVert$ for a rate $\eta$. Longer weights have a shorter
-# gradient as well, so the turn falls with $1 / \lVert w \rVert^2$.
+# Without momentum every step is at a right angle, and can only make the weights
+# *longer* (Pythagoras). With momentum a step repeats old gradients, and can point far
+# from a right angle. Its part along the weights changes their length. Its part across
+# makes them **turn**, and only the turn counts: about $\eta \lVert g \rVert / \lVert
+# w \rVert$ for a rate $\eta$. Longer weights have a shorter gradient as well, so the
+# turn falls with $1 / \lVert w \rVert^2$.
 #
 # Predict for a deep plain network: gradient, weights and turn, at the start and later.
 
@@ -193,7 +194,10 @@ def watch(model, seed=0, lr=0.005, warmup=1):
         weight = model.conv1.weight
         before = weight.detach().clone()
         optimizer.step()
-        turn = (weight.detach() - before).norm() / before.norm()
+        change, direction = weight.detach() - before, before / before.norm()
+        along = (change * direction).sum()
+        across = (change - along * direction).norm()
+        turn = torch.atan2(across, before.norm() + along)
         seen["loss"].append(loss.item())
         seen["gradient"].append(weight.grad.norm().item())
         seen["weights"].append(before.norm().item())
@@ -222,8 +226,8 @@ plain_deep, residual_deep = watched[3], watched[6]  # seed 0 of each
 # Figure: three panels against the training step, each with three lines, mean of three
 # seeds in a band of their range; gradient and turn logarithmic. Gradient: the deep
 # plain network begins far above the others and ends below. Weights: its weights grow
-# within a few steps, the others' hardly. Turn: it begins far above the others and ends
-# far below.
+# for some thirty steps, the others' hardly. Turn: it begins far above the others and
+# ends far below.
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6))
 titles = {"gradient": "gradient length", "weights": "weight length", "turn": "turn (°)"}
 for axis, (key, title) in zip(axes, titles.items(), strict=True):
@@ -255,35 +259,35 @@ show_table(*pivot(table, rows="network", columns="what", value="value", form=".2
 # - **It explodes.** Its first gradient is more than a hundred times as long as that of
 #   the shallow network. Yang et al. 2019 derive such growth for fully connected plain
 #   networks with BatchNorm.
-# - **It inflates.** A few huge steps at a right angle make the weights several times as
-#   long.
+# - **It inflates.** The first steps are huge, and momentum repeats them for some thirty
+#   steps, soon along the weights. They end about three times as long.
 # - **It stalls.** Long weights turn little. At the end the deep network's first layer
-#   turns by a small part of what the shallow one's does, and by less than a tenth of
-#   its residual twin's. Its gradient has not vanished.
+#   turns by less than a tenth of what its residual twin's does.
 
 # %% [markdown]
-# The straight fall of the turn is the first kick, carried on by momentum: it fades by a
-# tenth a step. The level where it ends is the stall. The residual network of the same
-# depth begins a little high and does none of this.
+# Three times the length makes a turn about a tenth as large. The rest of the stall is a
+# gradient that ends shorter than the others even so. It is far from zero, and we have
+# no explanation for it. The residual network's first gradient is about six times the
+# shallow one's, and stays there.
 #
-# Is this the whole cause? It is what we see at the first layer, in small networks and
-# few steps. The paper looked at longer runs, found no vanishing gradients, and left the
-# cause open: deep plain networks may have "exponentially low convergence rates"
-# (section 4.1).
+# This is the first layer, in small networks and few steps. The paper looked at longer
+# runs, found no vanishing gradients, and left the cause open: deep plain networks may
+# have "exponentially low convergence rates" (section 4.1).
 #
-# **So what:** the deep plain network starts with too much gradient, and pays with
-# weights that hardly turn any more.
+# **So what:** the deep plain network starts with a huge gradient, and ends with weights
+# that hardly turn. Whether the one causes the failure is the next question.
 
 # %% [markdown]
 # ## 3 · A rescue
 #
 # This section tries to rescue the deep plain network. If too large a first step is the
 # trouble, a smaller rate should help, or a **warm-up**, in which the rate grows from
-# near zero. Predict which of these learns. (Guessing has a loss of $\ln 10 = 2.30$.)
+# near zero. As a control, the shallow network gets the smaller rate too. Predict which
+# of these learns. (Guessing has a loss of $\ln 10 = 2.30$.)
 
 
 # %% tags=["long-run"]
-# The deep plain network at other rates, and with a warm-up; one seed
+# The plain networks at a smaller rate, and with a warm-up; one seed
 def show_ends(runs):
     """Show what each run was, and the mean of its last ten steps."""
     rows = []
@@ -294,22 +298,27 @@ def show_ends(runs):
 
 
 rescues = []
-for lr, warmup in ((0.0002, 1), (0.02, 1), (0.005, NUM_STEPS // 2)):
-    name = f"rate {lr}, warm-up of {warmup} steps" if warmup > 1 else f"rate {lr}"
+for depth, lr, warmup in (
+    (DEPTH, 0.005, NUM_STEPS // 2),
+    (DEPTH, 2e-4, 1),
+    (8, 2e-4, 1),
+):
     torch.manual_seed(0)
-    run = watch(models.cifar_plain(DEPTH), lr=lr, warmup=warmup)
-    rescues.append({"network": name, **run})
-show_ends([plain_deep, *rescues, residual_deep])
+    run = watch(models.cifar_plain(depth), lr=lr, warmup=warmup)
+    name = f"plain, {depth} layers, rate {lr}, warm-up of {warmup} steps"
+    rescues.append({"network": name.replace(", warm-up of 1 steps", ""), **run})
+show_ends([plain_deep, *rescues, watched[0], residual_deep])
 
 # %% [markdown]
-# The first row is the network of section 2, the last its residual twin. At the smallest
-# rate the weights stay short and keep turning, and still the loss hardly falls. So
-# inflation is not the whole story. Nor does the warm-up change the loss much.
+# The first row and the last two are networks of section 2. The warm-up changes the loss
+# little. At the small rate the deep network's weights stay short and keep turning, and
+# the loss hardly falls. But at this rate the shallow network learns nothing in so few
+# steps either, so this row cannot tell whether inflation is the cause.
 #
-# Sixty steps are few. The recorded runs on photos made 1 185 steps (10 000 photos) and
-# 7 040 (45 000), at a rate of 0.1. Two things in them work against the inflation: a
-# warm-up over the first third, and **weight decay**, which shortens the weights a
-# little at every step (lesson 03).
+# The recorded runs on photos made 1 185 steps (10 000 photos) and 7 040 (45 000), at a
+# rate of 0.1. Two things in them work against the inflation: a warm-up over the first
+# 30 % of the steps, and **weight decay**, which shortens the weights a little at every
+# step (lesson 03).
 
 # %%
 # Recorded runs: test accuracy by the number of training photos
@@ -320,17 +329,18 @@ recorded.sort(key=lambda run: run["train_size"])
 show_table(*pivot(recorded, rows="layers", columns="train_size", value="test_accuracy"))
 
 # %% [markdown]
-# With six times the steps, the plain network of 56 layers goes from 37.3 %<!-- results:
-# degradation-plain56-photos-10000-seed* test_accuracy --> to 74.3 %<!-- results:
-# degradation-plain56-photos-45000-seed0 test_accuracy --> (one seed). So the stall is
-# no full stop: time helps a lot. But with as much time the plain network of 20 layers
-# reaches 83.2 %<!-- results: degradation-plain20-photos-45000-seed0 test_accuracy -->
-# and the residual one of 56 layers 87.1 %<!-- results:
+# With six times the steps and 4.5 times the photos, the plain network of 56 layers goes
+# from 37.3 %<!-- results: degradation-plain56-photos-10000-seed* test_accuracy --> to
+# 74.3 %<!-- results: degradation-plain56-photos-45000-seed0 test_accuracy --> (one
+# seed). So the stall is no full stop; which of the two helped, these runs cannot
+# separate. But treated alike the plain network of 20 layers reaches
+# 83.2 %<!-- results: degradation-plain20-photos-45000-seed0 test_accuracy --> and the
+# residual one of 56 layers 87.1 %<!-- results:
 # degradation-residual56-photos-45000-seed0 test_accuracy -->. Other rates were not
-# measured on photos.
+# measured on photos for 56 plain layers.
 #
-# **So what:** patience rescues a part. Nothing that we tried makes the deep plain
-# network as good as a plain one of 20 layers.
+# **So what:** longer training on more photos rescues a part. Nothing that we tried
+# makes the deep plain network as good as a plain one of 20 layers.
 
 # %% [markdown]
 # ## 4 · Why the identity?
@@ -418,9 +428,9 @@ plotting.plot_branch_ratios({name: pair.ratio for name, pair in statistics.items
 plt.show()
 
 
-# %%
+# %% tags=["figure"]
 # Figure: standard deviation of what each norm puts out, the paper's measure, by layer;
-# two lines, plain and residual, close to each other, both highest at the end.
+# two lines, plain and residual. Up to layer 14 the residual one is mostly the lower.
 def responses(model):
     """Return the standard deviation after each norm, first to last."""
     found = []
@@ -443,12 +453,13 @@ axis.set_xticks(range(1, 20, 3))
 plt.show()
 
 # %% [markdown]
-# They are not: a branch is roughly half to twice as long as what its shortcut carries,
-# in the networks for drawings and for photos alike. Nor is there a clear difference
-# between the two lines, but for the last layers. In the paper's Figure 7 the residual
-# networks have the smaller responses, and those of 56 and 110 layers smaller ones than
-# that of 20. So "each block changes little" is a statement about *many* blocks. With
-# nine, each has much to do.
+# They are not: a branch is about as long as what its shortcut carries.
+#
+# The second figure has the paper's measure, the spread of what each norm puts out. Up
+# to layer 14 the residual line is mostly the lower one, as in the paper's Figure 7;
+# after that it is not. (One network each.) In Figure 7 the residual networks of 56 and
+# 110 layers have smaller responses than that of 20. So "each block changes little" is a
+# statement about *many* blocks. With nine, each has much to do.
 #
 # **So what:** the identity is where a residual block is easy to train, and not where
 # every trained block ends.

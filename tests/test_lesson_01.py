@@ -142,6 +142,25 @@ def in_eval(model):
     model.eval()
 
 
+def zero_in_place(model):
+    for module in model.modules():
+        if isinstance(module, models.BasicBlock):
+            module.bn2.weight.zero_()
+
+
+def assign_zero(model):
+    for module in model.modules():
+        if isinstance(module, models.BasicBlock):
+            module.bn2.weight = 0
+
+
+def zero_the_last_of_modules(model):
+    for block in model.modules():
+        if isinstance(block, models.BasicBlock | models.Bottleneck):
+            norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d)]
+            nn.init.zeros_(norms[-1].weight)
+
+
 def branch(block, x):
     return block.conv2(F.relu(block.bn2(block.conv1(F.relu(block.bn1(x))))))
 
@@ -179,12 +198,30 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("start_as_identity", zero_last_beta, "bn2.bias was changed"),
     ("start_as_identity", frozen_at_zero, "γ only starts at zero"),
     ("start_as_identity", in_eval, "is in eval() now"),
+    ("start_as_identity", zero_in_place, "nn.init.zeros_"),
+    ("start_as_identity", assign_zero, "nn.init.zeros_"),
+    ("start_as_identity", zero_the_last_of_modules, "stands on the shortcut"),
     (
         "pre_activation",
         block_with(lambda block, x: F.relu(x + branch(block, x))),
         "a ReLU follows the addition",
     ),
     ("pre_activation", block_with(branch), "is the input still added"),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv2(b.bn2(b.conv1(b.bn1(x))))),
+        "two ReLUs; none",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv2(F.relu(b.bn2(b.conv1(b.bn1(x)))))),
+        "where is the first",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv2(b.bn2(b.conv1(F.relu(b.bn1(x)))))),
+        "where is the second",
+    ),
     ("pre_activation", block_with(post_activation), "as in BasicBlock"),
     (
         "pre_activation",

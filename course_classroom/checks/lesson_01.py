@@ -29,9 +29,7 @@ SHORTCUTS = (  # in_channels, out_channels, stride, dashed?
 )
 
 
-@exercise(
-    hint="what does the stride do to height and width?"
-)
+@exercise(hint="what does the stride do to height and width?")
 def needs_projection(answer: Callable[[int, int, int], bool]) -> str:
     """Check the rule that tells dashed shortcuts from solid ones."""
     for in_channels, out_channels, stride, dashed in SHORTCUTS:
@@ -66,9 +64,23 @@ def start_as_identity(answer: Callable[[nn.Module], Any]) -> str:
         right = copy.deepcopy(model)
         for norm in _last_norms(right):
             nn.init.zeros_(norm.weight)
-        answer(model)
+        _answered(answer, model)
         _refuse_other_zeros(model, right.state_dict())
     return "Every last γ is zero; in a new network every block starts as its shortcut."
+
+
+def _answered(answer: Callable[[nn.Module], Any], model: nn.Module) -> None:
+    """Call the reader's function; say how a parameter is changed in place."""
+    try:
+        answer(model)
+    except (RuntimeError, TypeError) as error:
+        said = str(error)
+        if "in-place" in said or "cannot assign" in said:
+            raise Wrong(
+                f"PyTorch refuses this change of a parameter: {said} Hint: "
+                "nn.init.zeros_(parameter) fills a parameter with zeros."
+            ) from None
+        raise
 
 
 def _last_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -79,6 +91,12 @@ def _last_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 
 def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
     """Raise `Wrong` unless the last factors, and they alone, became zero."""
+    for name, value in model.state_dict().items():
+        if "downsample" in name and not torch.equal(value, right[name]):
+            raise Wrong(
+                f"{name} was changed. Hint: that norm stands on the shortcut. Which is "
+                "the last of the branch?"
+            )
     loud = [norm for norm in _last_norms(model) if norm.weight.any()]
     if loud:
         raise Wrong(
@@ -104,8 +122,8 @@ def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
 
 
 @exercise(
-    hint="make the four layers in __init__; in forward go through the formula from the "
-    "inside out, and leave x as it is."
+    hint="two layers are still to be made in __init__; in forward go through the "
+    "formula from the inside out, and leave x as it is."
 )
 def pre_activation(answer: Callable[[int], nn.Module]) -> str:
     """Check a pre-activation block of equal channels and stride 1."""
@@ -171,6 +189,13 @@ def _check_values(block: nn.Module, x: Tensor, found: Tensor) -> None:
             ),
             "norm first, then ReLU, then convolution.": (
                 x + conv2(bn2(F.relu(conv1(bn1(F.relu(x))))))
+            ),
+            "the formula has two ReLUs; none is here.": (x + conv2(bn2(conv1(bn1(x))))),
+            "the formula has two ReLUs; where is the first?": (
+                x + conv2(F.relu(bn2(conv1(bn1(x)))))
+            ),
+            "the formula has two ReLUs; where is the second?": (
+                x + conv2(bn2(conv1(F.relu(bn1(x)))))
             ),
             "the shortcut starts at x itself, before norm and ReLU.": (
                 right - x + F.relu(bn1(x))
