@@ -123,10 +123,10 @@ for kind in ("imagenet", "cifar"):
 # ### Why 7×7, and not three 3×3?
 #
 # The VGG networks showed that three 3×3 convolutions with stride 1 see as far as one
-# 7×7: three times one pixel to each side. With $C$ channels in and out they have $3 \cdot 3^2 C^2 =
-# 27C^2$ weights, one 7×7 has $7^2 C^2 = 49C^2$. Does the saving hold for a stem? Guess,
-# then count **weights** and **multiply-adds**: one weight times one number, added to a
-# sum. `torchinfo` counts both while it runs the layers on an image.
+# 7×7: three times one pixel to each side. With $C$ channels in and out they have $3
+# \cdot 3^2 C^2 = 27C^2$ weights, one 7×7 has $7^2 C^2 = 49C^2$. Does the saving hold
+# for a stem? Guess, then count **weights** and **multiply-adds**: one weight times one
+# number, added to a sum. `torchinfo` counts both while it runs the layers on an image.
 
 
 # %%
@@ -451,9 +451,9 @@ torchinfo.summary(block, (1, 64, 56, 56), col_names=columns, col_width=18, **opt
 
 # %% [markdown]
 # For a norm the tool counts its parameters once; by hand we left norms out of the
-# multiply-adds. The list has the ReLU twice, because `forward` calls it twice. It has no line for the
-# addition or for a solid shortcut: for the *shape* of a network, read its `forward`.
-# ("Units.MEGABYTES" is a slip of the tool: it means millions.)
+# multiply-adds. The list has the ReLU twice, because `forward` calls it twice. It has
+# no line for the addition or for a solid shortcut: for the *shape* of a network, read
+# its `forward`. ("Units.MEGABYTES" is a slip of the tool: it means millions.)
 #
 # Now ResNet-34. Predict: which stage costs most, and which holds most parameters?
 
@@ -531,8 +531,8 @@ results.show_table(heads, rows)
 #
 # For CIFAR-10 the paper built a second, slimmer family (section 4.2): a 3×3 stem with
 # 16 channels, *three* stages of $n$ basic blocks with 16, 32 and 64 channels, and
-# shortcuts without parameters (option A of lesson 01). Stem, $3 \cdot 2n$ convolutions and classifier make
-# $6n + 2$ layers.
+# shortcuts without parameters (option A of lesson 01). Stem, $3 \cdot 2n$ convolutions
+# and classifier make $6n + 2$ layers.
 
 # %%
 # Count the CIFAR family beside the ResNet-18 of section 3

@@ -197,7 +197,7 @@ def stride_as_a_number(network):
 def without_none(network):
     for module in network.modules():
         if hasattr(module, "downsample"):
-            conv, norm = module.downsample
+            _conv, _norm = module.downsample
 
 
 def without_getattr(network):
