@@ -82,7 +82,7 @@ course_style()
 # %% [markdown]
 # ## 1 · The degradation problem
 #
-# This section answers the question, on drawings here and on photos in recorded runs.
+# This section answers the question.
 #
 # A **plain** network is a chain of convolutions. Ours is made of pairs. Each
 # convolution is followed by a BatchNorm, which rescales its output (section 3), and by
@@ -256,9 +256,8 @@ plt.show()
 # The other suspect, **vanishing gradients**, is measured under "Myths", when you know
 # the block.
 #
-# One thing makes degradation odd. Set the extra layers to the **identity**, $f(x) = x$,
-# and the deep network computes what the shallow one does. Training does not find this
-# solution.
+# Set the extra layers to the **identity**, $f(x) = x$, and the deep network computes
+# what the shallow one does. Training does not find this solution.
 #
 # **So what:** more layers can make a network fit even its own training images worse.
 # It is a failure of training, and not overfitting.
@@ -337,9 +336,9 @@ show_table(*pivot(races, rows="pair", columns="target", value="end", form=".1e")
 # %% [markdown]
 # The error over the last ten steps, mean and range of three seeds.
 #
-# The residual pair wins the race to the identity by far. It loses the race to zero,
-# where its branch has to cancel the input. At the shift neither leads clearly: there
-# $x$ is of no use.
+# The residual pair wins the race to the identity by far, and loses the race to zero,
+# where its branch has to cancel the input. At the shift neither leads: $x$ is of no
+# use.
 #
 # So a shortcut moves the easy place from zero to the identity. If the best thing an
 # extra block can do is *nearly nothing*, the branch only has to learn the small
@@ -636,9 +635,8 @@ for shortcut in (PadShortcut, projection):
     print(f"{num_parameters(block.downsample):,} of {num_parameters(block):,} weights")
 
 # %% [markdown]
-# A projection is a layer that learns, and the direct way ends at it. So a network keeps
-# dashed shortcuts few: at most one, at the start of a **stage**, a run of blocks on
-# maps of one size.
+# The direct way ends at a projection. So a network keeps dashed shortcuts few: at most
+# one, at the start of a **stage**, a run of blocks on maps of one size.
 #
 # **So what:** a block adds to what it is given; as long as the shortcut is bare, signal
 # and gradient have a way on which no weight stands.

@@ -34,7 +34,7 @@ from torch import nn
 
 from course_utils import explain, models, plotting
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.models.cifar import PlainBlock
+from course_utils.models import cifar, resnet
 from course_utils.pretrained import load_pretrained
 from course_utils.results import load_results, pivot, show_table
 from course_utils.session import start
@@ -106,15 +106,18 @@ val_images, _ = normalised(splits.val, 256)
 # %%
 # The same answers, with one block more?
 torch.manual_seed(0)
-plain_identity, residual_identity = PlainBlock(16, 16), models.BasicBlock(16, 16)
+plain_identity, residual_identity = cifar.PlainBlock(16, 16), models.BasicBlock(16, 16)
 nn.init.dirac_(plain_identity.conv1.weight)  # a 1 in the centre of each kernel
 nn.init.dirac_(plain_identity.conv2.weight)
 nn.init.zeros_(residual_identity.bn2.weight)  # γ = 0
+plain_fresh, residual_fresh = cifar.PlainBlock(16, 16), models.BasicBlock(16, 16)
+resnet.init_convolutions(plain_fresh)  # the first weights of the course's networks
+resnet.init_convolutions(residual_fresh)
 rows = []
 for kind, setting, block in (
-    ("plain", "fresh", PlainBlock(16, 16)),
+    ("plain", "fresh", plain_fresh),
     ("plain", "kernels with a 1 in the centre", plain_identity),
-    ("residual", "fresh", models.BasicBlock(16, 16)),
+    ("residual", "fresh", residual_fresh),
     ("residual", "last γ = 0", residual_identity),
 ):
     model = shipped[kind].to(session.device)
@@ -265,14 +268,14 @@ show_table(*pivot(table, rows="network", columns="what", value="value", form=".2
 #   turns by less than a tenth of what its residual twin's does.
 
 # %% [markdown]
-# Three times the length makes a turn about a tenth as large. The rest of the stall is a
-# gradient that ends shorter than the others even so. It is far from zero, and we have
-# no explanation for it. The residual network's first gradient is about six times the
-# shallow one's, and stays there.
+# Three times the length makes a turn about a tenth as large: about the distance to the
+# shallow network. The gradient has not vanished. Times the length of its weights it is
+# about as long as the shallow network's. The residual twin turns faster still. Its
+# gradient begins about six times as long as the shallow one's, and stays there; why, we
+# cannot say.
 #
-# This is the first layer, in small networks and few steps. The paper looked at longer
-# runs, found no vanishing gradients, and left the cause open: deep plain networks may
-# have "exponentially low convergence rates" (section 4.1).
+# This is the first layer, in small networks and few steps. The paper, after longer
+# runs, left the cause open (section 4.1).
 #
 # **So what:** the deep plain network starts with a huge gradient, and ends with weights
 # that hardly turn. Whether the one causes the failure is the next question.
