@@ -151,8 +151,8 @@ plotting.show_predictions(
 plt.show()
 
 # %% [markdown]
-# Sixty-four test images, drawn at random; an orange frame is a mistake. The accuracy
-# above the grid is imprecise: another 64 images would give another number.
+# An orange frame is a mistake. The accuracy above the grid is imprecise: another 64
+# images would give another number.
 #
 # **So what:** keep logits and labels, in `eval()`, and no question about the network's
 # answers to these images needs it again.
@@ -184,8 +184,7 @@ show_table(("class", "yours", "recorded on photos"), rows)
 # %% [markdown]
 # On photos the best class, automobile, has
 # 94.9 %<!-- results: 04_*photos* per_class.automobile -->, the worst, cat,
-# 72.8 %<!-- results: 04_*photos* per_class.cat -->: that is guess 1. In a test set of
-# mostly cats the same network would look far worse.
+# 72.8 %<!-- results: 04_*photos* per_class.cat -->: that is guess 1.
 #
 # ### An interval for an accuracy
 #
@@ -236,9 +235,9 @@ plotting.plot_per_class(classes, correct, count, class_interval)
 plt.show()
 
 # %% [markdown]
-# Each dot is a class, each whisker its interval. It covers the luck of *which* test
-# images were drawn, not images of another kind, nor another training of the same
-# network.
+# Wilson comes nearer to 95 %; hits are whole numbers, so none gets there exactly.
+# In the figure each dot is a class, each whisker its interval. It covers the luck of
+# *which* test images were drawn, not images of another kind, nor another training.
 #
 # ### Best minus worst
 #
@@ -426,8 +425,7 @@ if titles:
 # - **shift** to the right, in pixels. Lesson 03's random crops move an image by up to 4
 #   pixels, so a shift of 4 lies *inside* the training; 8 and 12 do not.
 #
-# No noise or blur was added in training; the sketches have a little of their own.
-# Sketch your three curves.
+# No noise or blur was added in training. Sketch your three curves.
 
 # %%
 # Ask the network about damaged copies of the same test images
@@ -537,8 +535,7 @@ print(f"mean confidence {strongest_confidence:.1%}")
 # This section shows how to measure a confidence, how to repair it, and when the repair
 # fails. A weather service that says "70 % rain" on a hundred days is good if it rains
 # on about seventy of them. Likewise a network is **calibrated** if, where its
-# confidence is 70 %, it is right in 70 of 100 cases. Take the noise of 0.08, under
-# which the network still gets much right.
+# confidence is 70 %, it is right in 70 of 100 cases. Take the noise of 0.08.
 
 # %% [markdown]
 # ### A loss that knows
@@ -760,9 +757,8 @@ session.report(f"accuracy {accuracy:.2%}", data=splits.describe())
 
 # %% [markdown]
 # **What this does not show.** One network, one seed: another training would change
-# digits of every row, perhaps the worst class. Three kinds of damage are not all kinds.
-# And these test images have been looked at often: whoever improves a network because of
-# what they saw here needs new ones to prove it.
+# digits of every row, perhaps the worst class. And whoever improves a network because
+# of what they saw here needs new test images to prove it.
 
 # %% [markdown]
 # ## Summary

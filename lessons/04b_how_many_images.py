@@ -90,17 +90,17 @@ for p, q in ((0.9, 0.8), (0.9, 0.85), (0.9, 0.89), (0.99, 0.97), (0.99, 0.98)):
 show_table(("true accuracies", "images each", "seen, in 20 000 drawings"), rows)
 
 # %% [markdown]
-# The last column checks the formula, which is an approximation, by drawing. Around 90
-# %, one point takes about 15 000 images *in each class*: CIFAR-10 has 1 000. Half the
-# gap costs four times the images where the scatter stays the same. It costs less if the
-# worse class moves towards 100 %, where hits and misses scatter less, and more if the
-# better one moves away from it.
+# The last column checks the formula, which is an approximation, by drawing. Around
+# 90 %, one point takes about 15 000 images *in each class*: CIFAR-10 has 1 000. Half
+# the gap costs four times the images where the scatter stays the same. It costs less if
+# the worse class moves towards 100 %, where hits and misses scatter less, and more if
+# the better one moves away from it.
 #
 # ### Do overlapping intervals mean that there is no difference?
 #
-# In lesson 04's figure many whiskers overlap. Take a class with 900 of 1 000
-# hits, and let a second one fall behind: from which gap on does the test above see it,
-# and from which do Wilson's intervals part?
+# In lesson 04's figure many whiskers overlap. Take a class with 900 hits of 1 000
+# images, and let a second one fall behind. From which gap on does the test above see
+# it, and from which do Wilson's intervals part?
 
 # %%
 # From which gap on does a test see it, and from which do the intervals part?
@@ -218,7 +218,7 @@ for n in sizes:
     lines["n different images each"].append(np.mean(first - second > bar))
 axis = plotting.plot_lines(
     {name: (sizes, seen) for name, seen in lines.items()},
-    xlabel="n, test images",
+    xlabel="number of test images, n",
     ylabel="a lead of one point is seen in",
     percent=True,
 )
