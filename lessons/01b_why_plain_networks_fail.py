@@ -132,9 +132,8 @@ show_table(["network", "extra block", "answers that change"], rows)
 # %% [markdown]
 # Both families nest: each has a block that changes no answer. So the picture on the
 # right holds for plain networks too, and nesting does not explain their failure. A
-# *fresh* plain block changes most answers. A fresh residual block changes fewer here,
-# because its shortcut still hands on what came in. How many depends on its first
-# weights.
+# *fresh* block of either kind spoils many answers. Training has to make it useful, or
+# harmless.
 #
 # **So what:** the deep plain network could compute what the shallow one does; it is the
 # way there that fails.
