@@ -1,7 +1,8 @@
 """Measured runs as JSON files: one file a run, read back for tables.
 
 `save_result` and `load_results` keep them (`of_training` is what every training says of
-itself), `pivot` and `results_table` gather them, `show_table` shows them in a notebook.
+itself, `save_run` keeps a lesson's), `pivot` and `results_table` gather them,
+`show_table` shows them in a notebook.
 """
 
 import json
@@ -15,7 +16,8 @@ from typing import Any
 import torch
 
 from course_utils._engine.files import write_atomically
-from course_utils.session import project_root
+from course_utils.data.arrays import ImageSplits
+from course_utils.session import Session, project_root
 from course_utils.training import History
 
 Result = dict[str, Any]
@@ -59,6 +61,38 @@ def of_training(history: History) -> Result:
         "threads": torch.get_num_threads(),
         "history": asdict(history),
     }
+
+
+def save_run(
+    folder: Path,
+    session: Session,
+    splits: ImageSplits,
+    recipe: Mapping[str, Any],
+    history: History,
+    **found: Any,
+) -> None:
+    """Write a lesson's training to ``result.json`` in its folder of runs.
+
+    Args:
+        folder: As `Session.run_dir` gave it; its name is the lesson's.
+        session: What the lesson runs with.
+        splits: The data.
+        recipe: What was chosen for the training.
+        history: What `train` returned.
+        **found: What else was measured, for example ``test_accuracy=0.65``.
+
+    Taught in: lesson 03, "The test, once".
+    """
+    result = {
+        "lesson": folder.name,
+        "profile": session.profile,
+        "data": f"{splits.name}, {'photos' if splits.is_photos else 'sketches'}",
+        "recipe": dict(recipe),
+        "seed": session.seed,
+        **of_training(history),
+        **found,
+    }
+    save_result(folder / "result.json", result, session.device)
 
 
 def load_results(prefix: str, folder: Path | None = None) -> list[Result]:

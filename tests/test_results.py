@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,8 +12,11 @@ from course_utils.results import (
     pivot,
     results_table,
     save_result,
+    save_run,
     show_table,
 )
+from course_utils.session import start
+from course_utils.training import History
 
 CPU = torch.device("cpu")
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
@@ -54,6 +58,21 @@ def test_what_is_saved_is_read_back_with_machine_and_version(tmp_path):
     (tmp_path / "03-seed2.json").write_text("{")
     with pytest.raises(ValueError, match=r"03-seed2\.json is not JSON"):
         load_results("03", tmp_path)
+
+
+def test_a_lessons_run_says_what_it_was_and_what_it_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    session = start(seed=3)
+    splits = SimpleNamespace(name="CIFAR-10", is_photos=False)
+    history = History([2.0], [0.2], [1.9], [0.3], [0.1], [60.0])
+    folder = session.run_dir("99_small")
+    save_run(folder, session, splits, {"lr": 0.1}, history, test_accuracy=0.25)
+    (result,) = load_results("result", folder)
+    assert result["lesson"] == "99_small"
+    assert result["data"] == "CIFAR-10, sketches"
+    assert (result["seed"], result["minutes"]) == (3, 1.0)
+    assert (result["val_accuracy"], result["test_accuracy"]) == (0.3, 0.25)
+    assert result["recipe"] == {"lr": 0.1}
 
 
 def test_the_table_gathers_seeds_and_admits_what_is_missing():
