@@ -994,7 +994,7 @@ show_table(["asked", "accuracy", "gain (points)", "95 % interval"], rows)
 of_ten = rows[-1]
 
 # %% [markdown]
-# The interval is a paired bootstrap (an exercise of deep dive 04b): images are drawn with
+# The interval is a paired bootstrap (deep dive 04b): images are drawn with
 # repetition, and each brings its answers of both ways along. Ten views cost ten times
 # the computing; two views cost two. Where the interval contains 0, luck can
 # explain the gain.
