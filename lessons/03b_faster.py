@@ -13,8 +13,9 @@
 # %% [markdown]
 # # 03b · Faster
 #
-# Read this if you wait for your trainings: of the five usual ways to make one faster,
-# one made it slower on our two CPU cores, and two change the result unless you know
+# Read this if you wait for your trainings. Five ways to make one faster are usual: 16
+# bits, the order of memory, compiling, larger batches, several processes. Compiling
+# made ours slower on two CPU cores, and the last two change the result unless you know
 # what to do about it.
 #
 # **After this deep dive you can**
@@ -25,7 +26,7 @@
 #
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
 #
-# **Reading** 22 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
+# **Reading** 23 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]
@@ -63,46 +64,45 @@ show_table(("type", "largest", "smallest in full precision", "next after 1"), ro
 print(f'here, amp="auto" computes in {amp_dtype(session.device, "auto") or "32 bits"}')
 
 # %% [markdown]
-# **float16** has a small range: little gradients become zero. A *scaler* multiplies the
-# loss by a large number, divides the gradients by it, and skips a step whose gradients
-# overflowed. **bfloat16** has the range of 32 bits and needs no scaler; it pays with
-# digits. `train(..., amp="auto")` uses 16 bits where the device computes in them
-# natively.
+# **float16** has a small range: little gradients become zero. A *scaler*
+# (`torch.amp.GradScaler`) multiplies the loss by a large number, divides the gradients
+# by it, and skips a step whose gradients overflowed. **bfloat16** has the range of 32
+# bits and needs no scaler; it pays with digits. We take it below. `train` uses 16 bits
+# where the device computes in them natively (`amp="auto"`), with a scaler where needed.
 #
 # **Channels last** is an order of memory. Usually all red values of an image lie
 # together, then all green ones. Channels last keeps the values of a pixel together,
-# which many convolution routines prefer. Shapes and numbers are the same.
+# which many convolution routines prefer. Shapes stay the same, and so do the numbers,
+# but for rounding.
 
 # %% [markdown]
 # **Compiling** (`torch.compile(model)`) writes new code for this network on this
-# machine, once, before the first step. It needs a compiler and takes up to a minute.
+# machine: at the first call, and again where shapes or modes change; here that took
+# about a minute. It needs a compiler.
 
 
 # %%
 # Make a training step with each option as a switch
-batch = next(iter(load_cifar10(session.data_dir).loaders(64, seed=0).train))
+images, labels = next(iter(load_cifar10(session.data_dir).loaders(64, seed=0).train))
 
 
-def make_step(*, amp=False, channels_last=True, compiled=False, images=batch[0]):
+def make_step(images, labels, *, amp=False, channels_last=True, compiled=False):
     """Return a function that takes one training step and returns its loss."""
     torch.manual_seed(0)
-    device, dtype = session.device, amp_dtype(session.device, amp)
+    device = session.device
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = cifar_resnet(20).to(device, memory_format=layout)
     forward = torch.compile(network) if compiled else network
-    images = images.to(device).contiguous(memory_format=layout)
-    labels = batch[1].to(device).repeat(len(images) // len(batch[1]) + 1)[: len(images)]
+    images, labels = images.to(device, memory_format=layout), labels.to(device)
     sgd = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
 
     def step():
-        with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with torch.autocast(device.type, torch.bfloat16, enabled=amp):
             logits = forward(images)
         loss = F.cross_entropy(logits.float(), labels)
         sgd.zero_grad()
-        scaler.scale(loss).backward()
-        scaler.step(sgd)
-        scaler.update()
+        loss.backward()
+        sgd.step()
         return loss.item()  # also waits for the GPU
 
     return step
@@ -133,7 +133,7 @@ options = ["amp", "channels_last"]
 if session.device.type == "cuda":
     options.append("compiled")
 for option in options:
-    ways = [make_step(**{option: switch}) for switch in (False, True)]
+    ways = [make_step(images, labels, **{option: on}) for on in (False, True)]
     first = [step() for step in ways]
     seconds = take_turns(ways, num_pairs=5, num_steps=session.pick(quick=2, full=20))
     last = [step() for step in ways]
@@ -155,7 +155,7 @@ show_table(("option", "times as fast (range)", "first loss differs", "last loss"
 
 # %%
 # Show the recorded speeds of loops, of compiling and of batch sizes
-(bench,) = load_results("bench")
+bench = load_results("bench")[0]
 print(f"ResNet-20, {bench['hardware']}, {bench['repeats']} pairs")
 rows = []
 for row in bench["rows"]:
@@ -165,12 +165,13 @@ for row in bench["rows"]:
 show_table(("what", "times as fast (range)"), rows)
 
 # %% [markdown]
-# Against a plain loop in 32 bits with transforms image by image, `train` is
+# "A plain loop" has 32 bits and transforms image by image, in the process itself or in
+# two worker processes. Against the first, `train` is
 # 1.87<!-- results: bench rows.0.ratio --> times as fast; in 32 bits like that loop it
-# is 1.31<!-- results: bench rows.2.ratio --> times as fast. So the larger part of the
-# gain is 16 bits, on a processor made for them. Compiling made the step slower there,
-# 0.80<!-- results: bench rows.5.ratio --> times as fast, after 57 s of work: on a small
-# network and a CPU it does not pay.
+# is 1.31<!-- results: bench rows.2.ratio --> times as fast. So 16 bits, on a processor
+# made for them, bring at least as much as the rest in most pairs. Compiling made it
+# slower, 0.80<!-- results: bench rows.5.ratio --> times as fast, after 57 s of work: on
+# this small network and this CPU it did not pay.
 #
 # **So what:** 16 bits, memory order and compiling are offers; take turns, look at the
 # range, and keep what pays on your machine.
@@ -186,7 +187,8 @@ show_table(("what", "times as fast (range)"), rows)
 # %%
 # Measure images a second for three batch sizes
 sizes = (16, 64, 256)
-ways = [make_step(images=batch[0].repeat(4, 1, 1, 1)[:size]) for size in sizes]
+four = images.repeat(4, 1, 1, 1), labels.repeat(4)  # 256 images, for their speed
+ways = [make_step(four[0][:size], four[1][:size]) for size in sizes]
 for step in ways:
     step()
 seconds = take_turns(ways, num_pairs=3, num_steps=session.pick(quick=1, full=20))
@@ -238,7 +240,8 @@ def with_benchmark(switch, step):
 
 
 if session.device.type == "cuda":
-    ways = [with_benchmark(switch, make_step(amp=True)) for switch in (False, True)]
+    step = make_step(images, labels, amp=True)
+    ways = [with_benchmark(switch, step) for switch in (False, True)]
     take_turns(ways, num_pairs=1, num_steps=5)  # the first steps choose
     seconds = take_turns(ways, num_pairs=5, num_steps=20)
     print(
@@ -253,10 +256,10 @@ else:
 # minutes -->
 # on one H100 and ended at 88.1 %<!-- results: gpu-resnet18-photos-45000-seed0
 # test_accuracy -->
-# on the test images. That is about ten thousand images a second, as many as transforms
-# image by image prepare on one core that does nothing else. Remedies: several worker
-# processes that prepare batches ahead (`num_workers`), in memory that the GPU reads
-# directly (`pin_memory=True`); or, where it fits, the whole set on the GPU.
+# on the test images. That is about nine thousand images a second; one core that
+# transforms image by image prepares far fewer (lesson 03 measured yours). Remedies:
+# several worker processes that prepare batches ahead (`num_workers`), in memory that
+# the GPU reads directly (`pin_memory=True`); or, where it fits, the whole set on it.
 #
 # **So what:** on a GPU, look for what makes it wait: the clock, `.item()`, the loader.
 
@@ -281,12 +284,12 @@ else:
 # Average the gradients of two shares, and compare with the whole batch's
 def gradient_of(network, images, labels):
     """Return the gradient of a batch's mean loss, as one long vector."""
+    images, labels = images.to(session.device), labels.to(session.device)
     network.zero_grad()
     F.cross_entropy(network(images), labels).backward()
     return torch.cat([p.grad.flatten() for p in network.parameters()])
 
 
-images, labels = (part.to(session.device) for part in batch)
 torch.manual_seed(0)
 network = cifar_resnet(8).to(session.device)
 for mode, share in (("eval()", 32), ("eval()", 48), ("train()", 32)):
@@ -328,7 +331,7 @@ print("and after set_epoch(1):", orders[0] == list(sampler))
 # same order. `train` calls it.
 
 # %% [markdown]
-# A notebook starts no second process; a terminal does, here with two CPU processes:
+# This notebook trains in one process; a terminal can start several, here two on a CPU:
 #
 # ```
 # torchrun --nproc-per-node 2 tools/train_cifar10.py --depth 20
