@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from lesson_code import LESSONS, definitions
 from torch.optim import SGD
 
-from course_utils.data.arrays import ArrayDataset, channel_statistics
+from course_utils.data.arrays import ArrayDataset, LabelledImages
 from course_utils.results import load_results
 from course_utils.training import loop as training
 
@@ -37,20 +37,13 @@ def test_the_lessons_epoch_is_the_packages():
         assert torch.equal(ours, packaged)
 
 
-def test_the_lessons_deviation_over_all_pixels_is_the_packages():
-    images = small.make_loaders().train.dataset.images.numpy()
-    overall, inside = LESSON["channel_deviations"](images)
-    assert overall == pytest.approx(channel_statistics(images)[1], rel=1e-5)
-    assert all(a < b for a, b in zip(inside, overall, strict=True))
-
-
 def test_the_lessons_data_set_hands_out_what_the_fast_one_does():
     fast = small.make_loaders().val.dataset
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
     images, labels = fast.images.numpy(), fast.labels.numpy()
     v2 = LESSON["v2"]
     steps = [v2.ToImage(), v2.ToDtype(torch.float32, True), v2.Normalize(mean, std)]
-    slow = LESSON["ImageDataset"]((images, labels), v2.Compose(steps))
+    slow = LESSON["ImageDataset"](LabelledImages(images, labels), v2.Compose(steps))
     fast = ArrayDataset(images, labels, mean, std)
     assert len(slow) == len(fast)
     for index in range(3):
@@ -97,6 +90,23 @@ def stepped(each_batch=0, each_epoch=0, before=False):
     return rates_of_a_run
 
 
+def scheduler_first(optimizer, scheduler, num_epochs, num_batches):
+    rates = []
+    for _ in range(num_epochs * num_batches):
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+        optimizer.step()
+    return rates
+
+
+def optimizer_left_out(optimizer, scheduler, num_epochs, num_batches):
+    rates = []
+    for _ in range(num_epochs * num_batches):
+        rates.append(optimizer.param_groups[0]["lr"])
+        scheduler.step()
+    return rates
+
+
 def no_warmup(step, warmup, total):
     return (1 + math.cos(math.pi * step / total)) / 2
 
@@ -115,6 +125,12 @@ def straight_down(step, warmup, total):
     return step / warmup if step < warmup else (total - step) / (total - warmup)
 
 
+def quarter_wave(step, warmup, total):
+    if step < warmup:
+        return step / warmup
+    return math.cos(math.pi / 2 * (step - warmup) / (total - warmup))
+
+
 def smoothed(logits, labels, smoothing):
     logs = logits.log_softmax(1)
     own = logs.gather(1, labels[:, None])[:, 0]
@@ -123,6 +139,21 @@ def smoothed(logits, labels, smoothing):
 
 def probabilities(logits, labels, smoothing):
     return smoothed(logits.softmax(1), labels, smoothing).mean()
+
+
+def over_the_batch(logits, labels, smoothing):
+    logs = logits.log_softmax(0)
+    own = logs[range(len(labels)), labels]
+    return -((1 - smoothing) * own + smoothing * logs.mean(1)).mean()
+
+
+def all_pairs(logits, labels, smoothing):
+    logs = logits.log_softmax(1)
+    return -((1 - smoothing) * logs[:, labels] + smoothing * logs.mean(1)).mean()
+
+
+def no_minus(logits, labels, smoothing):
+    return -smoothed(logits, labels, smoothing).mean()
 
 
 def others_only(logits, labels, smoothing):
@@ -155,14 +186,20 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("rates_of_a_run", stepped(each_epoch=1), "counts batches"),
     ("rates_of_a_run", stepped(each_batch=2), "once a batch"),
     ("rates_of_a_run", stepped(each_batch=1, before=True), "before the step"),
+    ("rates_of_a_run", scheduler_first, "optimizer.step() first"),
+    ("rates_of_a_run", optimizer_left_out, "stays where it was"),
     ("rates_of_a_run", lambda *_: [0.1], "before each step, as the frame"),
     ("warmup_cosine", no_warmup, "should rise from 0"),
     ("warmup_cosine", lambda s, w, t: math.sqrt(s / t), "equal steps"),
     ("warmup_cosine", cosine_from_the_start, "count its steps from the end"),
     ("warmup_cosine", ends_too_late, "half a turn"),
-    ("warmup_cosine", straight_down, "not a straight line"),
+    ("warmup_cosine", straight_down, "slow, fast, slow"),
+    ("warmup_cosine", quarter_wave, "slow, fast, slow"),
     ("smoothed_cross_entropy", smoothed, "one number"),
     ("smoothed_cross_entropy", probabilities, "minus the log-probability"),
+    ("smoothed_cross_entropy", over_the_batch, "which axis"),
+    ("smoothed_cross_entropy", all_pairs, "which one is its own"),
+    ("smoothed_cross_entropy", no_minus, "negative"),
     ("smoothed_cross_entropy", others_only, "has its part"),
     ("smoothed_cross_entropy", more_than_one, "add up to 1"),
     ("smoothed_cross_entropy", no_gradient, "without item()"),

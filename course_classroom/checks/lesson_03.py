@@ -22,12 +22,30 @@ from course_classroom.checks.values import (
 FRAME = "Hint: note the rate before each step, as the frame does."
 
 
-@exercise(hint="a one cycle counts batches; where does a batch end?")
+class NotedCycle(OneCycleLR):
+    """One cycle that notes its steps, and those of its optimiser, in `calls`."""
+
+    def __init__(self, optimizer: SGD, total_steps: int) -> None:
+        self.calls: list[str] = []
+        super().__init__(optimizer, 0.1, total_steps=total_steps)
+        self.calls.clear()  # of the step that making it takes
+        optimizer.register_step_post_hook(lambda *_: self.calls.append("optimizer"))
+
+    def step(self, epoch: int | None = None) -> None:
+        """Note the step, and take it."""
+        self.calls.append("scheduler")
+        super().step(epoch)
+
+
+@exercise(
+    hint="delete the line that raises; then, a one cycle counts batches: where does a "
+    "batch end?"
+)
 def rates_of_a_run(answer: Callable[..., Sequence[float]]) -> str:
     """Return a sentence if `answer` steps a one cycle after every batch."""
     num_epochs, num_batches = 4, 5
     optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.1, momentum=0.9)
-    cycle = OneCycleLR(optimizer, 0.1, total_steps=num_epochs * num_batches)
+    cycle = NotedCycle(optimizer, num_epochs * num_batches)
     try:
         rates = answer(optimizer, cycle, num_epochs, num_batches)
     except ValueError as error:
@@ -57,6 +75,16 @@ def rates_of_a_run(answer: Callable[..., Sequence[float]]) -> str:
         if batch + 1 < len(found):
             right.optimizer.step()
             right.step()
+    if cycle.calls.count("optimizer") != len(found):
+        raise Wrong(
+            f"The optimiser takes {cycle.calls.count('optimizer')} steps in "
+            f"{len(found)} batches. Hint: optimizer.step() stays where it was."
+        )
+    if cycle.calls != ["optimizer", "scheduler"] * len(found):
+        raise Wrong(
+            "The rates are right, but the schedule steps before the optimiser has used "
+            "its rate. Hint: optimizer.step() first."
+        )
     return "Once a batch, after the optimiser's step."
 
 
@@ -86,7 +114,7 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
         elif step == total:
             hint = "how many steps has the cosine, and how long is half a turn?"
         else:
-            hint = "half a cosine, not a straight line: it falls slowly, then fast."
+            hint = "half a cosine wave is flat at both ends: slow, fast, slow."
         raise Wrong(
             f"With {warmup} steps of warm-up, step {step} of {total} has "
             f"{factors[step]:.4g}, not {right[step]:.4g}. Hint: {hint}"
@@ -115,6 +143,18 @@ def smoothed_cross_entropy(answer: Callable[[Tensor, Tensor, float], Tensor]) ->
             tensor(answer(leaf, labels, e), (), "one number, the mean over the batch.")
             for e in (0.0, 0.2)
         )
+    rows, columns = logits.log_softmax(1), logits.log_softmax(0)
+    start = "With ε = 0 it is not the cross-entropy. Hint: "
+    one_each = torch.arange(len(labels))
+    other_axis = "log_softmax goes over the classes; which axis of (B, K) is theirs?"
+    everyone = "[:, labels] takes six numbers from each row; which one is its own?"
+    wrong_sign = "the logarithm of a probability is negative; a loss is not."
+    slips = {
+        other_axis: -columns[one_each, labels].mean(),
+        everyone: -rows[:, labels].mean(),
+        wrong_sign: -ordinary,
+    }
+    refuse_slips(plain, slips, start)
     if not close(plain, ordinary):
         raise Wrong(
             f"With ε = 0 it gives {plain:.4f}, not the cross-entropy {ordinary:.4f}. "
