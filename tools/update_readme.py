@@ -80,9 +80,8 @@ def gpu(folder: Path) -> str:
             key = run["study"], run["depth"], run["epochs"], run["lr"]
             groups.setdefault(key, []).append(run)
     rows = [
-        (study, str(depth), str(epochs), str(lr), str(len(runs)))
-        + (mean_and_range([run["test_accuracy"] for run in runs], ".1%"),)
-        for (study, depth, epochs, lr), runs in groups.items()
+        (*key, len(runs), mean_and_range([run["test_accuracy"] for run in runs], ".1%"))
+        for key, runs in groups.items()
     ]
     heads = ("study", "layers", "epochs", "rate", "seeds", "test accuracy")
     return markdown_table(heads, rows)
