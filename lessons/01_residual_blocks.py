@@ -22,7 +22,7 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about
+# **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about
 # 45 s (two quiet cores), full GPU not measured
 
 # %% [markdown]
@@ -72,9 +72,8 @@ course_style()
 # %% [markdown]
 # ## A question first
 #
-# You have a network that classifies images. You make a second one: the same network
-# with more layers of the same kind in its middle. Both are trained in the same way on
-# the same images.
+# You have a network that classifies images. You make a second one, with more layers of
+# the same kind in its middle. Both are trained in the same way on the same images.
 #
 # Which of them ends with the lower loss **on the training images**? Write down your
 # answer, and a reason: the shallow one, the deep one, or no difference.
@@ -108,35 +107,20 @@ class PlainBlock(nn.Module):
 
 
 # %% [markdown]
-# `cifar_plain(depth)` stacks such blocks between a first convolution and a linear
-# classifier. The depth counts these layers, without norms. In its twin,
+# `cifar_plain(depth)` stacks such pairs between a first convolution and a linear
+# classifier; the depth counts convolutions and classifier. In its twin,
 # `cifar_resnet(depth)`, each pair also has a **shortcut**, which adds the pair's input
-# to its output. You write it in section 4.
-# Both families come from He et al. 2015, section 4.2. We call that article "the paper".
+# to its output. Both come from He et al. 2015, section 4.2. We call that article "the
+# paper".
 #
 # Every experiment of this course has two sizes: the **quick profile** for a laptop, the
 # **full profile** for a GPU. `session.pick(quick=…, full=…)` shows both. The quick one
-# takes 512 images here, shrunk to 8 × 8 pixels, and 44 layers, not 56, to save time.
+# takes 512 images here, shrunk to 8 × 8 pixels.
 
 # %%
-# Figure: eight training images in one row, each with the name of its class above it.
+# The images: small CIFAR-10 photos of ten classes, or drawings in their place
 splits = load_cifar10(session.data_dir)
 print(splits.describe())
-show_images(
-    splits.train.images[:8], [splits.classes[i] for i in splits.train.labels[:8]]
-)
-plt.show()
-
-# %% [markdown]
-# CIFAR-10 is photos; if your line says "sketches", these are drawings that the course
-# makes in their place. There are ten classes.
-#
-# Now the training: the same optimiser, learning rate and order of images for every
-# network.
-
-
-# %%
-# The training: some steps of gradient descent
 num_images = session.pick(quick=512, full=45_000)
 size = session.pick(quick=8, full=32)  # pixels a side
 images = torch.from_numpy(splits.train.images[:num_images]).permute(0, 3, 1, 2) / 255
@@ -144,9 +128,24 @@ images = (images - 0.5) / 0.25  # about mean 0 and variance 1
 images = F.avg_pool2d(images, 32 // size).to(session.device)
 labels = torch.from_numpy(splits.train.labels[:num_images]).to(session.device)
 
+# %% tags=["figure"]
+# Figure: eight training images in one row, each with the name of its class above it.
+show_images(
+    splits.train.images[:8], [splits.classes[i] for i in splits.train.labels[:8]]
+)
+plt.show()
 
+# %% [markdown]
+# If your line says "sketches", these are drawings that the course makes.
+#
+# Now the training: the same optimiser, learning rate and order of images for every
+# network.
+
+
+# %%
+# The training: some steps of gradient descent
 def fit(model, seed, num_steps, lr):
-    """Return the training loss at every step."""
+    """Return the mean training loss of the last 20 steps."""
     optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
     generator = torch.Generator().manual_seed(seed)
     losses = []
@@ -157,7 +156,7 @@ def fit(model, seed, num_steps, lr):
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return torch.tensor(losses)
+    return sum(losses[-20:]) / 20
 
 
 # %% tags=["long-run"]
@@ -172,7 +171,7 @@ for network, build in FAMILIES.items():
         for seed in range(3):
             torch.manual_seed(seed)
             model = build(depth).to(session.device)
-            end = fit(model, seed, NUM_STEPS, LR)[-20:].mean().item()
+            end = fit(model, seed, NUM_STEPS, LR)
             runs.append({"network": network, "depth": depth, "end": end})
 
 # %% [markdown]
@@ -182,20 +181,18 @@ for network, build in FAMILIES.items():
 # %%
 # The training loss at the end, the mean of 20 steps
 show_table(*pivot(runs, rows="network", columns="depth", value="end", form=".2f"))
-deep = {run["network"]: run["end"] for run in runs if run["depth"] == DEPTHS[-1]}
 session.report(
-    f"training loss at {DEPTHS[-1]} layers, last seed: "
-    f"plain {deep['plain']:.2f}, residual {deep['residual']:.2f}",
+    f"training loss at {DEPTHS[-1]} layers, residual, last seed: {runs[-1]['end']:.2f}",
     data=splits.describe(),
 )
 
 # %% [markdown]
 # ### The same on photos, for longer
 #
-# So few images and steps prove little. The project trained the same families on 10 000
-# CIFAR-10 photos in full size: 15 epochs or about 1 200 steps, 2 % of the paper's
-# 64 000. The runs are recorded in `results/`. Your numbers differ from theirs: other
-# images, fewer steps.
+# The project trained the same families on 10 000 CIFAR-10 photos in full size, for 15
+# epochs or about 1 200 steps, 2 % of the paper's 64 000. The runs are recorded in
+# `results/`. Your numbers differ: yours are training losses on 512 thumbnails, so few
+# that a deep network can learn them by heart.
 
 # %%
 # Recorded runs on photos: the test accuracy, mean and range of three seeds
@@ -240,8 +237,7 @@ plt.show()
 # No depth does harm; from 20 to 56 layers the test accuracy gains little.
 #
 # Six times the steps, on all 45 000 photos, narrow the gap and do not close it
-# ([01b](01b_why_plain_networks_fail.ipynb)). In the paper, after 64 000 steps, 56 plain
-# layers still have a higher training error than 20 (Figure 6).
+# ([01b](01b_why_plain_networks_fail.ipynb)); nor do 64 000 in the paper (Figure 6).
 
 # %% [markdown]
 # ### Two suspects
@@ -253,8 +249,8 @@ plt.show()
 # degradation-plain56-photos-10000-seed* test_accuracy -->
 # of the others. There is no gap, so nothing is overfitted.
 #
-# The other suspect, **vanishing gradients**, is measured under "Myths", when you know
-# the block.
+# The other suspect: **vanishing gradients**, so short at the first layers that these
+# learn nothing. "Myths" measures them.
 #
 # Set the extra layers to the **identity**, $f(x) = x$, and the deep network computes
 # what the shallow one does. Training does not find this solution.
@@ -271,12 +267,11 @@ plt.show()
 # pair puts out $\mathrm{ReLU}(F(x))$, a residual pair $\mathrm{ReLU}(F(x) + x)$. The
 # input comes out of an earlier ReLU, so it is never negative.
 #
-# Can the plain pair be the identity? Yes: a 3×3 kernel with a 1 in its centre copies
-# its channel, and the norm's learned factor $\gamma$ and shift $\beta$ (section 3) can
-# undo what the norm did. 01b puts this solution in by hand.
+# Can the plain pair be the identity? Yes; 01b puts this solution in by hand.
 #
-# For the residual pair a solution is easier to name: $F(x) = 0$. Setting the last
-# $\gamma$ to zero silences the branch, whatever the convolutions hold.
+# For the residual pair a solution is easier to name: $F(x) = 0$. A norm ends with a
+# learned factor $\gamma$, and a learned shift that starts at zero (section 3). With the
+# last $\gamma$ at zero the branch is silent, whatever the convolutions hold.
 
 # %% [markdown]
 # Does gradient descent find them? Both pairs race to the identity, on fresh random
@@ -329,36 +324,35 @@ for target, function in TARGETS.items():
     for pair in ("plain", "residual"):
         for seed in range(3):
             errors = race(function, pair == "residual", seed=seed)
-            result = {"pair": pair, "target": target, "errors": errors}
-            races.append(result | {"end": sum(errors[-10:]) / 10})
+            end = sum(errors[-10:]) / 10
+            races.append({"pair": pair, "target": target, "end": end})
 show_table(*pivot(races, rows="pair", columns="target", value="end", form=".1e"))
 
 # %% [markdown]
 # The error over the last ten steps, mean and range of three seeds.
 #
 # The residual pair wins the race to the identity by far, and loses the race to zero,
-# where its branch has to cancel the input. At the shift neither leads: $x$ is of no
-# use.
+# where its branch has to cancel the input. At the shift neither leads.
 #
 # So a shortcut moves the easy place from zero to the identity. If the best thing an
 # extra block can do is *nearly nothing*, the branch only has to learn the small
 # difference $F(x) = f(x) - x$, the **residual**.
 
 # %% [markdown]
-# What if the last $\gamma$ starts at zero? Predict the error of each pair on its way to
-# the identity, at the first step and at the last.
+# What if the last $\gamma$ *starts* at zero? Can such a pair still learn? Predict.
 
 # %%
-# γ = 0 at the start, and the identity as target
-for pair in ("plain", "residual"):
-    errors = race(TARGETS["identity"], pair == "residual", zero_gamma=True)
-    print(f"{pair}: first error {errors[0]:.3g}, last error {errors[-1]:.3g}")
+# γ = 0 at the start: on the way to the identity, and to the shift
+for target in ("identity", "shift"):
+    for pair in ("plain", "residual"):
+        errors = race(TARGETS[target], pair == "residual", zero_gamma=True)
+        print(f"{target}, {pair}: first {errors[0]:.2f}, last {errors[-1]:.2f}")
 
 # %% [markdown]
-# The residual pair with $\gamma = 0$ *is* the identity, from its first step. It is not
-# stuck there: its sum is $x$, and where $x$ is positive the ReLU lets a gradient
-# through to $\gamma$. The plain pair puts out zeros, its ReLU passes nothing back, and
-# it never leaves its start.
+# The residual pair with $\gamma = 0$ *is* the identity, from its first step. It can
+# still learn the shift: its sum is $x$, and where $x$ is positive the ReLU lets a
+# gradient through to $\gamma$. The plain pair puts out zeros, its ReLU passes nothing
+# back, and it never leaves its start.
 #
 # **So what:** a shortcut helps where the best function is nearer to "change nothing"
 # than to "put out zero".
@@ -404,16 +398,15 @@ class BatchNorm2d(nn.Module):
             m = x.numel() / x.shape[1]
             with torch.no_grad():  # lerp_: a step from the old value to the new
                 self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(var * m / (m - 1), self.momentum)
+                self.running_var.lerp_(var * m / (m - 1), self.momentum)  # over m - 1
         shape = (1, -1, 1, 1)  # one number a channel
         x = (x - mean.view(shape)) / torch.sqrt(var.view(shape) + self.eps)
         return self.weight.view(shape) * x + self.bias.view(shape)
 
 
 # %% [markdown]
-# The running variance is fed the estimate over $m - 1$: numbers lie a little too near
-# to their own mean. `momentum=0.1` (the norm's, not the optimiser's) means that each
-# batch replaces a tenth of the running statistics. Is ours right?
+# `momentum=0.1` (the norm's, not the optimiser's): each batch replaces a tenth of the
+# running statistics. Is ours right?
 
 # %%
 # Ours against PyTorch's: five batches in training mode, then one in evaluation mode
@@ -437,16 +430,13 @@ for mode in ["train"] * 5 + ["eval"]:
 norm = nn.BatchNorm2d(3).to(session.device)
 for mode in ("train", "eval"):
     norm.train(mode == "train")
-    first, second = (
-        norm(torch.cat([images[:1], company]))[0]
-        for company in (images[1:32], images[32:63])
-    )
+    first = norm(images[:32])[0]
+    second = norm(torch.cat([images[:1], images[32:63]]))[0]
     print(f"{mode:5} mode: changed by up to {(first - second).abs().max():.2f}")
 
 # %% [markdown]
 # In training mode an image's output depends on its neighbours in the batch; forget
-# `model.eval()`, and so does a prediction. (In training this noise regularises. The
-# paper uses no **dropout**, section 3.4.)
+# `model.eval()`, and so does a prediction. (The paper uses no **dropout**.)
 #
 # **So what:** a network with norms is one function in training and another in
 # evaluation; say which you mean before you call it.
@@ -530,10 +520,6 @@ draw_block(axes[3], "bottleneck, solid", [*neck, "+", "ReLU"], "")
 plt.show()
 
 # %% [markdown]
-# A plain pair; the basic block with a solid and with a dashed shortcut (below); the
-# bottleneck of section 5.
-
-# %% [markdown]
 # ### A sum from end to end
 #
 # Stack such blocks, for a moment without the ReLU after the addition. Block $i$
@@ -546,14 +532,13 @@ plt.show()
 # $$\frac{\partial \mathcal L}{\partial x_l} = \frac{\partial \mathcal L}{\partial x_L}
 # \Big(1 + \frac{\partial}{\partial x_l} \sum_{i=l}^{L-1} F_i(x_i)\Big) .$$
 #
-# The $1$ (for many numbers, the identity matrix) is a direct way: the gradient at the
-# end arrives at the start, and the branches add their part.
+# The $1$ is a direct way: the gradient at the end arrives at the start, and the
+# branches add their part.
 
 # %% [markdown]
 # We check both formulas on ten blocks. The loss is a sum of all numbers of $x_L$, each
-# times a random weight, so $\partial \mathcal L / \partial x_L$ is that weight. We
-# also count the places where *no* ReLU cuts the direct way. Predict what the ReLU does
-# to the formulas.
+# times a random weight, so $\partial \mathcal L / \partial x_L$ is that weight. Predict
+# what a ReLU after each addition does to the formulas.
 
 
 # %%
@@ -563,18 +548,16 @@ branches = [make_branch() for _ in range(10)]
 x_l = torch.randn(8, 16, 8, 8).relu().requires_grad_()
 weights = torch.randn(8, 16, 8, 8)  # ∂L/∂x_L
 for name, last in (("nothing", nn.Identity()), ("ReLU", nn.ReLU())):
-    x, total, is_open = x_l, 0, torch.ones_like(x_l)
+    x, total = x_l, 0
     for branch in branches:
         change = branch(x)
         total = total + change
         x = last(x + change)
-        is_open = is_open * (x > 0)  # 1 where all sums so far were positive
     (arrived,) = torch.autograd.grad((weights * x).sum(), x_l, retain_graph=True)
     (by_branches,) = torch.autograd.grad((weights * total).sum(), x_l)
     gap = (x - (x_l + total)).abs().max().item()
     gradient_gap = (arrived - (weights + by_branches)).abs().max().item()
     print(f"{name}: signal off by {gap:.0e}, gradient by {gradient_gap:.0e}")
-print(f"with the ReLU, {is_open.mean().item():.0%} of the direct way is open")
 
 # %% [markdown]
 # Without the ReLU both formulas hold, up to rounding. With it they do not: where a sum
@@ -582,7 +565,7 @@ print(f"with the ReLU, {is_open.mean().item():.0%} of the direct way is open")
 # al. 2016 moved it into the branch: the **pre-activation** block of the last exercise.
 #
 # And the ReLU *before* the addition, $\mathrm{ReLU}(F(x)) + x$? Then the branch could
-# only add, and a number could never fall again. They tried it, and it was worse.
+# only add. They tried it, and it was worse.
 
 # %% [markdown]
 # ### Solid and dashed shortcuts
@@ -590,8 +573,8 @@ print(f"with the ReLU, {is_open.mean().item():.0%} of the direct way is open")
 # An addition needs two tensors of the same shape. The stride, or the number of
 # channels, can make them differ: the first block of ResNet-50 has stride 1, but 64
 # channels go in and 256 come out. Then the shortcut needs a layer of its own,
-# `downsample`. The paper draws it dotted (Figure 3), we draw it **dashed**; the others
-# are **solid**. There are three options (sections 3.3 and 4.1).
+# `downsample`. We draw it **dashed**, the others **solid**. There are three options
+# (sections 3.3 and 4.1).
 #
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
 # parameters; the paper's CIFAR networks use it. **B** uses a 1×1 convolution with that
@@ -599,21 +582,7 @@ print(f"with the ReLU, {is_open.mean().item():.0%} of the direct way is open")
 
 
 # %%
-# Two shortcuts that change the shape
-class PadShortcut(nn.Module):
-    """Option A: every `stride`-th pixel, new channels filled with zeros."""
-
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.stride = stride
-        self.extra = out_channels - in_channels
-
-    def forward(self, x):
-        x = x[:, :, :: self.stride, :: self.stride]
-        front = self.extra // 2  # half of them in front: a custom, no more
-        return F.pad(x, (0, 0, 0, 0, front, self.extra - front))
-
-
+# Options A and B, from 64 to 128 channels at stride 2
 def projection(in_channels, out_channels, stride=1):
     """Return option B: a 1×1 convolution and its norm."""
     return nn.Sequential(
@@ -622,21 +591,20 @@ def projection(in_channels, out_channels, stride=1):
     )
 
 
-# %%
-# Shapes and parameters of dashed blocks, from 64 to 128 channels at stride 2
 def num_parameters(module):
     return sum(p.numel() for p in module.parameters())
 
 
 x = torch.randn(2, 64, 32, 32)
-for shortcut in (PadShortcut, projection):
-    block = BasicBlock(64, 128, 2, downsample=shortcut(64, 128, 2))
-    print(f"{shortcut.__name__}: {tuple(block(x).shape)}", end=", ")
-    print(f"{num_parameters(block.downsample):,} of {num_parameters(block):,} weights")
+padded = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 32, 32))  # 32 + 32 channels of zeros
+block = BasicBlock(64, 128, 2, downsample=projection(64, 128, 2))
+print(f"A: {tuple(padded.shape)}, no weights")
+print(f"B: {tuple(block(x).shape)}, {num_parameters(block.downsample):,} weights")
 
 # %% [markdown]
-# The direct way ends at a projection. So a network keeps dashed shortcuts few: at most
-# one, at the start of a **stage**, a run of blocks on maps of one size.
+# The bare way ends at a projection. With options A and B a network has at most one
+# dashed shortcut a **stage** (a run of blocks on maps of one size), at its start: only
+# there does the shape change.
 #
 # **So what:** a block adds to what it is given; as long as the shortcut is bare, signal
 # and gradient have a way on which no weight stands.
@@ -647,9 +615,9 @@ for shortcut in (PadShortcut, projection):
 # This section shows how deep networks afford wide signals.
 #
 # A 3×3 convolution on 256 channels has $9 \cdot 256^2$ weights, and a basic block has
-# two. For its ImageNet networks of 50 layers and more, the paper does the 3×3 work on
-# fewer channels. A 1×1 convolution **reduces** 256 channels to 64, the 3×3 **works** on
-# 64, and another 1×1 **restores** 256: narrow in the middle, like the neck of a bottle.
+# two. From 50 layers on, the paper's ImageNet networks do the 3×3 work on fewer
+# channels. A 1×1 convolution **reduces** 256 channels to 64, the 3×3 **works** on 64,
+# and another 1×1 **restores** 256: narrow in the middle, like the neck of a bottle.
 # `channels` is the width of the neck.
 
 
@@ -688,28 +656,14 @@ for block in (Bottleneck(256, 64), BasicBlock(256, 256), BasicBlock(64, 64)):
 
 # %% [markdown]
 # A basic block of the same width has 17 times as many. The bottleneck has about those
-# of a basic block on 64 channels (the paper's Figure 5), and buys four times the width
-# between the blocks.
+# of a basic block on 64 channels (the paper's Figure 5).
 #
 # ### Why the stride sits on the 3×3
 #
-# Where a bottleneck halves height and width, the paper's own networks have the stride
-# on the first 1×1; torchvision, PyTorch's library for images, has it on the 3×3
-# (**v1.5**). We ask a gradient: to what share of its input's positions does each layer
-# react?
-
-# %%
-# The positions that a layer with stride 2 sees
-x = torch.randn(1, 64, 8, 8, requires_grad=True)
-for kernel in (1, 3):
-    conv = nn.Conv2d(64, 64, kernel, stride=2, padding=kernel // 2)
-    (gradient,) = torch.autograd.grad(conv(x).square().sum(), x)
-    share = (gradient.abs().sum(dim=1) > 0).float().mean().item()
-    print(f"{kernel}×{kernel} with stride 2 sees {share:.0%} of the positions")
-
-# %% [markdown]
-# A 1×1 kernel steps over three positions in four, in a dashed shortcut too, and nothing
-# after it brings them back. A 3×3 kernel sees them all, for a higher price (Lesson 02).
+# Where a bottleneck halves height and width, the paper has the stride on the first 1×1.
+# A 1×1 kernel with stride 2 steps over three positions in four, and
+# nothing after it brings them back. PyTorch's torchvision has the stride on the 3×3
+# (**v1.5**), which sees every position, for a higher price (Lesson 02).
 #
 # **So what:** the bottleneck works in its narrow middle, and its stride sits where no
 # position is lost.
@@ -718,13 +672,12 @@ for kernel in (1, 3):
 # ## Myths, tested
 #
 # **Myth: "Deep plain networks fail because their gradients vanish."** Then the first
-# layer would receive next to nothing. Call $\lVert \nabla_w L \rVert$, the length of
-# the gradient vector, the gradient length. We measure it at the first convolution,
-# before any training. Predict: does it shrink with depth?
+# layer would receive next to nothing. We measure the length of the gradient vector at
+# the first convolution, before any training. Predict: does it shrink with depth?
 
 # %%
 # The gradient length at the first convolution of fresh networks
-first_lengths = []
+lengths = []
 for network, build in FAMILIES.items():
     for depth in DEPTHS:
         for seed in range(3):
@@ -732,21 +685,17 @@ for network, build in FAMILIES.items():
             model = build(depth).to(session.device)
             F.cross_entropy(model(images[:64]), labels[:64]).backward()
             length = model.conv1.weight.grad.norm().item()
-            run = {"network": network, "depth": depth, "length": length}
-            first_lengths.append(run)
-show_table(
-    *pivot(first_lengths, rows="network", columns="depth", value="length", form=".1f")
-)
+            lengths.append({"network": network, "depth": depth, "length": length})
+show_table(*pivot(lengths, rows="network", columns="depth", value="length", form=".1f"))
 
 # %% [markdown]
 # **Refuted**, at the start: it *grows* with depth, by far the most in plain networks.
-# (01b looks during training.) The paper checked its own gradients, found them healthy,
-# and thinks vanishing unlikely (section 4.1).
+# The paper, too, found its gradients healthy (section 4.1). Is the learning rate merely
+# too large for such gradients, then? 01b tries smaller ones, and watches the training.
 #
 # So why does a shortcut cure degradation? We saw three effects: the identity is easy
 # (section 2), the gradient has a direct way (section 4), and it explodes far less.
-# Which share each has in the cure, we do not know. The paper conjectures, without
-# proof, that deep plain networks converge at "exponentially low" rates.
+# Which share each has in the cure, we do not know.
 
 # %% [markdown]
 # ## Summary
@@ -759,8 +708,7 @@ show_table(
 # 3. **BatchNorm** uses the batch's mean and variance in training, running ones in
 #    evaluation.
 # 4. No bias before a norm; no ReLU before the addition. A stack adds up, so the
-#    gradient has a direct way; the ReLU after each sum narrows it. The bottleneck works
-#    in its narrow middle.
+#    gradient has a direct way; the ReLU after each sum narrows it.
 # 5. A shortcut is **dashed** where stride or channels change the shape.
 
 # %% [markdown]
@@ -797,10 +745,10 @@ check.needs_projection(needs_projection)
 # %% [markdown]
 # ### ★★ Start as the identity
 #
-# Goyal et al. 2017 start ResNets that train with large minibatches with $\gamma = 0$ in
-# the last norm of every branch. Do this to a given network, in place. Two steps are
-# missing: what happens to each kind of block. `nn.init.zeros_(parameter)` fills a
-# parameter with zeros; a norm's $\gamma$ is its `weight`. Leave all else alone.
+# Goyal et al. 2017 start ResNets with $\gamma = 0$ in the last norm of every branch. Do
+# this to a given network, in place, and leave all else alone. Two steps are missing:
+# what happens to each kind of block. `nn.init.zeros_(parameter)` fills a parameter with
+# zeros; a norm's $\gamma$ is its `weight`.
 
 
 # %% tags=["exercise"]
@@ -837,9 +785,8 @@ check.start_as_identity(start_as_identity)
 # $$x + \mathrm{conv}_2(\mathrm{ReLU}(\mathrm{bn}_2(\mathrm{conv}_1(
 # \mathrm{ReLU}(\mathrm{bn}_1(x)))))).$$
 #
-# Write this block for equal input and output channels and stride 1. The first norm and
-# the first convolution are there; call the others `bn2` and `conv2`. `F.relu` is the
-# ReLU. Expected: with `conv2` at zero it is the identity for *every* input.
+# The layers are there. Write `forward`; `F.relu` is the ReLU. Expected: with `conv2` at
+# zero it is the identity for *every* input.
 
 
 # %% tags=["exercise"]
@@ -850,7 +797,8 @@ class PreActBlock(nn.Module):
         super().__init__()
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        raise NotImplementedError
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
 
     def forward(self, x):
         raise NotImplementedError
@@ -908,8 +856,8 @@ check.pre_activation(PreActBlock)
 # <details><summary>A solution exists, but training does not find it.</summary>
 #
 # **Right.** This is degradation. One solution: the extra layers become the identity.
-# But two plain layers have to search for that. Why the search is so slow, the paper
-# conjectures; it has no proof.
+# But two plain layers have to search for that. That the search is very slow is the
+# paper's conjecture; why, it leaves open.
 #
 # </details>
 
@@ -1022,8 +970,8 @@ check.pre_activation(PreActBlock)
 # </details>
 # <details><summary>The first block of each stage, in every ResNet.</summary>
 #
-# **No.** With basic blocks `layer1` begins at stride 1, with 64 channels in and 64 out.
-# Nothing changes the shape, so that shortcut is solid.
+# **No.** In a ResNet of basic blocks the first stage has stride 1, with 64 channels in
+# and 64 out. Nothing changes the shape, so that shortcut is solid.
 #
 # </details>
 

@@ -1,5 +1,7 @@
 """Lesson 01: its blocks are the package's, its norm is PyTorch's, its checks judge."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import nn
 from course_utils import models
 from course_utils.models import cifar, resnet
 
+ROOT = Path(__file__).parents[1]
 NAME = "01_residual_blocks"
 LESSON = definitions(NAME)
 
@@ -53,11 +56,12 @@ def test_the_lessons_blocks_are_the_packages(name, packaged_class, sizes, out_ch
         assert torch.equal(*outputs)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_the_lessons_zero_padding_is_the_packages(stride):
-    x = torch.randn(2, 5, 7, 7)
-    taught = LESSON["PadShortcut"](5, 8, stride)(x)
-    assert torch.equal(taught, cifar.PadShortcut(5, 8, stride)(x))
+def test_the_lessons_zero_padding_is_the_packages():
+    x = torch.randn(2, 64, 6, 6)
+    code = "F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 32, 32))"
+    assert code in (ROOT / f"lessons/{NAME}.py").read_text()
+    padded = eval(code, {"F": F, "x": x})
+    assert torch.equal(padded, cifar.PadShortcut(64, 128, 2)(x))
 
 
 @pytest.mark.parametrize(
@@ -132,6 +136,12 @@ def zero_last_beta(model):
             nn.init.zeros_(module.bn2.bias)
 
 
+def zero_only_beta(model):
+    for module in model.modules():
+        if isinstance(module, models.BasicBlock):
+            nn.init.zeros_(module.bn2.bias)
+
+
 def frozen_at_zero(model):
     LESSON["start_as_identity"](model)
     model.requires_grad_(False)
@@ -193,9 +203,10 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("needs_projection", lambda i, o, s: "dashed", "True or False"),
     ("start_as_identity", zero_every_norm, "only one factor"),
     ("start_as_identity", zero_bn2, "kind Bottleneck the branch still"),
-    ("start_as_identity", zero_branch_weights, "which is the last"),
+    ("start_as_identity", zero_branch_weights, "no kernel has to change"),
     ("start_as_identity", zero_gamma_and_beta, "bn1.bias was changed"),
     ("start_as_identity", zero_last_beta, "bn2.bias was changed"),
+    ("start_as_identity", zero_only_beta, "right norm, wrong parameter"),
     ("start_as_identity", frozen_at_zero, "γ only starts at zero"),
     ("start_as_identity", in_eval, "is in eval() now"),
     ("start_as_identity", zero_in_place, "nn.init.zeros_"),
@@ -246,12 +257,37 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     (
         "pre_activation",
         block_with(conv1=nn.Conv2d(12, 12, 3, padding=1)),
-        "what does a bias do",
+        "3×3 kernels, no bias",
+    ),
+    (
+        "pre_activation",
+        block_with(conv2=nn.Conv2d(12, 12, 3, padding=1)),
+        "3×3 kernels, no bias",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv2(F.relu(b.bn1(b.conv1(F.relu(b.bn2(x))))))),
+        "bn1 stands before conv1",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv2(F.relu(b.bn1(b.conv1(F.relu(b.bn1(x))))))),
+        "bn1 is used twice",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda b, x: x + b.conv1(F.relu(b.bn2(b.conv1(F.relu(b.bn1(x))))))),
+        "conv1 is used twice",
+    ),
+    (
+        "pre_activation",
+        block_with(lambda block, x: x + branch(block, x).relu()),
+        "between conv2 and the addition",
     ),
     (
         "pre_activation",
         block_with(conv2=nn.Conv2d(12, 12, 3, bias=False)),
         "how many does a 3×3 kernel lose",
     ),
-    ("pre_activation", block_with(bn2=nn.Identity()), "names the four layers"),
+    ("pre_activation", block_with(bn2=nn.Identity()), "leave the four layers"),
 ]

@@ -97,7 +97,18 @@ def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
                 f"{name} was changed. Hint: that norm stands on the shortcut. Which is "
                 "the last of the branch?"
             )
+    for name, value in model.state_dict().items():
+        if "conv" in name and not torch.equal(value, right[name]):
+            raise Wrong(
+                f"{name} was changed, a convolution. Hint: no kernel has to change; "
+                "the factor γ of a norm becomes zero."
+            )
     loud = [norm for norm in _last_norms(model) if norm.weight.any()]
+    if loud and not all(norm.bias.any() for norm in loud):
+        raise Wrong(
+            "A last norm has its shift β at zero, not its factor γ. Hint: right norm, "
+            "wrong parameter; the text says which of the two is γ."
+        )
     if loud:
         raise Wrong(
             f"In {len(loud)} blocks of kind {type(model.layer1[0]).__name__} the "
@@ -122,8 +133,7 @@ def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
 
 
 @exercise(
-    hint="two layers are still to be made in __init__; in forward go through the "
-    "formula from the inside out, and leave x as it is."
+    hint="in forward go through the formula from the inside out, and leave x as it is."
 )
 def pre_activation(answer: Callable[[int], nn.Module]) -> str:
     """Check a pre-activation block of equal channels and stride 1."""
@@ -155,8 +165,8 @@ def _check_layers(block: nn.Module) -> None:
     ):
         if not isinstance(getattr(block, name, None), kind):
             raise Wrong(
-                f"The block has no {kind.__name__} named {name}. Hint: the text names "
-                "the four layers."
+                f"The block has no {kind.__name__} named {name}. Hint: leave the "
+                "four layers as they are given."
             )
     for conv in (block.conv1, block.conv2):
         if conv.kernel_size == (3, 3) and conv.padding not in ((1, 1), "same"):
@@ -168,8 +178,8 @@ def _check_layers(block: nn.Module) -> None:
     found, expected = (sum(p.numel() for p in block.parameters()), 2 * 9 * 144 + 4 * 12)
     if found != expected:
         raise Wrong(
-            f"{found} parameters for 12 channels, expected {expected}. Hint: 3×3 "
-            "kernels, and what does a bias do before a norm?"
+            f"{found} parameters for 12 channels, expected {expected}. Hint: leave "
+            "the four layers as they are given: 3×3 kernels, no bias."
         )
 
 
@@ -196,6 +206,18 @@ def _check_values(block: nn.Module, x: Tensor, found: Tensor) -> None:
             ),
             "the formula has two ReLUs; where is the second?": (
                 x + conv2(bn2(conv1(F.relu(bn1(x)))))
+            ),
+            "bn1 stands before conv1, and bn2 before conv2.": (
+                x + conv2(F.relu(bn1(conv1(F.relu(bn2(x))))))
+            ),
+            "bn1 is used twice, bn2 never.": (
+                x + conv2(F.relu(bn1(conv1(F.relu(bn1(x))))))
+            ),
+            "conv1 is used twice, conv2 never.": (
+                x + conv1(F.relu(bn2(conv1(F.relu(bn1(x))))))
+            ),
+            "nothing stands between conv2 and the addition; a ReLU does here.": (
+                x + (right - x).relu()
             ),
             "the shortcut starts at x itself, before norm and ReLU.": (
                 right - x + F.relu(bn1(x))
