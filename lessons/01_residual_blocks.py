@@ -22,7 +22,7 @@
 # **Know first:** convolutions, ReLU and gradient descent in PyTorch, as a first
 # course on deep learning teaches them. Nothing about ResNets.
 #
-# **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about
+# **Reading** 39 minutes · **exercises** 25 minutes · **run time** quick CPU about
 # 45 s (two quiet cores), full GPU not measured
 
 # %% [markdown]
@@ -110,8 +110,7 @@ class PlainBlock(nn.Module):
 # `cifar_plain(depth)` stacks such pairs between a first convolution and a linear
 # classifier; the depth counts convolutions and classifier. In its twin,
 # `cifar_resnet(depth)`, each pair also has a **shortcut**, which adds the pair's input
-# to its output. Both come from He et al. 2015, section 4.2. We call that article "the
-# paper".
+# to its output. Both come from He et al. 2015, section 4.2, "the paper" from here on.
 #
 # Every experiment of this course has two sizes: the **quick profile** for a laptop, the
 # **full profile** for a GPU. `session.pick(quick=…, full=…)` shows both. The quick one
@@ -136,8 +135,6 @@ show_images(
 plt.show()
 
 # %% [markdown]
-# If your line says "sketches", these are drawings that the course makes.
-#
 # Now the training: the same optimiser, learning rate and order of images for every
 # network.
 
@@ -223,7 +220,7 @@ plt.show()
 # degradation-plain8-photos-10000-seed* history.train_loss.-1 -->
 # to 0.80<!-- results:
 # degradation-plain20-photos-10000-seed* history.train_loss.-1 -->.
-# So depth helps at first. With 56 layers it is 1.72<!-- results:
+# With 56 layers it is 1.72<!-- results:
 # degradation-plain56-photos-10000-seed* history.train_loss.-1 -->:
 # the network with most layers fits its own training photos worst. That is the
 # **degradation problem**.
@@ -352,7 +349,7 @@ for target in ("identity", "shift"):
 # The residual pair with $\gamma = 0$ *is* the identity, from its first step. It can
 # still learn the shift: its sum is $x$, and where $x$ is positive the ReLU lets a
 # gradient through to $\gamma$. The plain pair puts out zeros, its ReLU passes nothing
-# back, and it never leaves its start.
+# back, and it never leaves its start; its error moves only with the inputs.
 #
 # **So what:** a shortcut helps where the best function is nearer to "change nothing"
 # than to "put out zero".
@@ -474,8 +471,7 @@ class BasicBlock(nn.Module):
 
 
 # %% [markdown]
-# **No bias before a norm:** the norm subtracts the mean, and a bias with it. The norm's
-# own $\beta$ does its work.
+# **No bias before a norm:** the norm subtracts the mean, and a bias with it.
 
 
 # %% tags=["figure"]
@@ -573,8 +569,8 @@ for name, last in (("nothing", nn.Identity()), ("ReLU", nn.ReLU())):
 # An addition needs two tensors of the same shape. The stride, or the number of
 # channels, can make them differ: the first block of ResNet-50 has stride 1, but 64
 # channels go in and 256 come out. Then the shortcut needs a layer of its own,
-# `downsample`. We draw it **dashed**, the others **solid**. There are three options
-# (sections 3.3 and 4.1).
+# `downsample`. We draw it **dashed**, the others **solid**. The paper has three
+# options (sections 3.3 and 4.1).
 #
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
 # parameters; the paper's CIFAR networks use it. **B** uses a 1×1 convolution with that
@@ -661,9 +657,9 @@ for block in (Bottleneck(256, 64), BasicBlock(256, 256), BasicBlock(64, 64)):
 # ### Why the stride sits on the 3×3
 #
 # Where a bottleneck halves height and width, the paper has the stride on the first 1×1.
-# A 1×1 kernel with stride 2 steps over three positions in four, and
-# nothing after it brings them back. PyTorch's torchvision has the stride on the 3×3
-# (**v1.5**), which sees every position, for a higher price (Lesson 02).
+# A 1×1 kernel with stride 2 steps over three positions in four, and nothing after it
+# brings them back. PyTorch's torchvision has the stride on the 3×3 (**v1.5**), which
+# sees every position, for a higher price (Lesson 02).
 #
 # **So what:** the bottleneck works in its narrow middle, and its stride sits where no
 # position is lost.
@@ -671,9 +667,9 @@ for block in (Bottleneck(256, 64), BasicBlock(256, 256), BasicBlock(64, 64)):
 # %% [markdown]
 # ## Myths, tested
 #
-# **Myth: "Deep plain networks fail because their gradients vanish."** Then the first
-# layer would receive next to nothing. We measure the length of the gradient vector at
-# the first convolution, before any training. Predict: does it shrink with depth?
+# **Myth: "Deep plain networks fail because their gradients vanish."** We measure the
+# length of the gradient vector at the first convolution, before any training. Predict:
+# does it shrink with depth?
 
 # %%
 # The gradient length at the first convolution of fresh networks
@@ -717,8 +713,8 @@ show_table(*pivot(lengths, rows="network", columns="depth", value="length", form
 # ### ★ Dashed or solid?
 #
 # Section 4 gave the rule. The last step is missing here: what else changes the shape?
-# Expected: `True` where the shortcut must be dashed (as a projection, say), for example
-# for 64 → 128 channels at stride 2, else `False`.
+# Expected: `True` where the shortcut must be dashed, for example for 64 → 128 channels
+# at stride 2, else `False`.
 
 
 # %% tags=["exercise"]
