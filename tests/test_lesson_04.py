@@ -48,8 +48,8 @@ def test_the_lessons_scores_are_the_packages():
     matrix = LESSON["confusion_matrix"](labels, logits.argmax(1), 6)
     assert torch.equal(matrix, metrics.confusion_matrix(labels, logits.argmax(1), 6))
     pairs = zip(
-        LESSON["precision_recall_f1"](matrix),
-        metrics.precision_recall_f1(matrix),
+        LESSON["precision_and_recall"](matrix),
+        metrics.precision_recall_f1(matrix)[:2],
         strict=True,
     )
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -148,6 +148,22 @@ def least_sure(probabilities, labels, coverage):
     confidence, predictions = probabilities.max(1)
     chosen = confidence.argsort()[: round(coverage * len(labels))]
     return (predictions[chosen] == labels[chosen]).float().mean().item()
+
+
+def sorted_hits(probabilities, labels, coverage):
+    confidence, predictions = probabilities.max(1)
+    hits = (predictions == labels).double()[confidence.argsort(descending=True)]
+    return hits, round(coverage * len(labels))
+
+
+def the_last_hits(probabilities, labels, coverage):
+    hits, kept = sorted_hits(probabilities, labels, coverage)
+    return hits[-kept:].mean().item()
+
+
+def the_other_hits(probabilities, labels, coverage):
+    hits, kept = sorted_hits(probabilities, labels, coverage)
+    return hits[kept:].mean().item()
 
 
 def as_threshold(probabilities, labels, coverage):
@@ -265,6 +281,24 @@ def added_up(probabilities, labels, num_bins):
     )
 
 
+def weighs_with_image_numbers(probabilities, labels, num_bins):
+    confidence, excess = excess_of(probabilities, labels)
+    error = 0.0
+    for group in confidence.argsort().tensor_split(num_bins):
+        error += abs(excess[group].mean()) * group.sum() / len(labels)
+    return error.item()
+
+
+def sorts_confidences_only(descending):
+    def answer(probabilities, labels, num_bins):
+        confidence, predictions = probabilities.max(1)
+        excess = confidence.sort(descending=descending).values
+        excess = excess - (predictions == labels).double()
+        return shares_of(excess.tensor_split(num_bins), len(labels)).item()
+
+    return answer
+
+
 def not_divided(probabilities, labels, num_bins):
     return over_groups(
         *(probabilities, labels, num_bins),
@@ -356,11 +390,13 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("balanced_accuracy", only_if_ever_predicted, "no hit counts"),
     ("accuracy_when_sure", strictly_as_threshold, "a share of the images"),
     ("accuracy_when_sure", cut_up, "nearest whole number"),
-    ("accuracy_when_sure", least_sure, "begins with the smallest"),
+    ("accuracy_when_sure", least_sure, "the surest come first"),
+    ("accuracy_when_sure", the_last_hits, "network is least sure"),
+    ("accuracy_when_sure", the_other_hits, "leaves to a person"),
     ("accuracy_when_sure", as_threshold, "a share of the images"),
     ("accuracy_when_sure", over_all_images, "by how many answers"),
     ("accuracy_when_sure", by_the_right_class, "which nobody knows"),
-    ("accuracy_when_sure", ignores_coverage, "highest probability"),
+    ("accuracy_when_sure", ignores_coverage, "on all images"),
     ("accuracy_when_sure", cut_off, "rounded to whole images"),
     ("lead_interval", own_drawing, "the generator that is handed over"),
     ("lead_interval", normal, "a bootstrap draws images"),
@@ -379,6 +415,9 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("equal_size_calibration_error", image_by_image, "image by image"),
     ("equal_size_calibration_error", same_weight, "a larger bin weighs"),
     ("equal_size_calibration_error", added_up, "The gaps are added up"),
+    ("equal_size_calibration_error", weighs_with_image_numbers, "how many are in it"),
+    ("equal_size_calibration_error", sorts_confidences_only(True), "one order for"),
+    ("equal_size_calibration_error", sorts_confidences_only(False), "one order for"),
     ("equal_size_calibration_error", not_divided, "a sum over the images"),
     ("equal_size_calibration_error", equal_width, "not the range from 0 to 1"),
     ("equal_size_calibration_error", signed, "absolute value of each"),

@@ -55,21 +55,19 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
     hits = (predictions == labels).double()
     by_confidence = hits[confidence.argsort(descending=True)]
     share = "the coverage is a share of the images, no threshold of the confidence."
-    whole = number(answer(probabilities, labels, 1.0), share)
-    if not close(whole, hits.mean()):
-        raise Wrong(
-            f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
-            f"{hits.mean():.4g}. Hint: then every image is answered."
-        )
-    for coverage in (0.5, 0.25, 0.7, 0.34, 0.44, 0.31, 0.18):
+    for coverage in (0.7, 0.5, 0.25, 0.34, 0.44, 0.31, 0.18):
         kept = round(coverage * len(labels))
         found = number(answer(probabilities, labels, coverage), share)
         if close(found, by_confidence[:kept].mean()):
             continue
         fewer, more = int(coverage * len(labels)), math.ceil(coverage * len(labels))
         slips = {
-            "These are the images of which the network is least sure. Hint: argsort "
-            "begins with the smallest.": by_confidence[-kept:].mean(),
+            "This is the accuracy on all images, whatever the coverage. Hint: how many "
+            "of the sorted hits count?": hits.mean(),
+            "These are the images of which the network is least sure. Hint: sorted as "
+            "given, the surest come first.": by_confidence[-kept:].mean(),
+            "These are the images that it leaves to a person. Hint: the surest come "
+            "first: keep the row's beginning.": by_confidence[kept:].mean(),
             "The hits are right, but they are divided by all images. Hint: by how many "
             "answers?": by_confidence[:kept].sum() / len(labels),
             f"A share of {coverage} of {len(labels)} images gives an accuracy on too "
@@ -89,6 +87,12 @@ def accuracy_when_sure(answer: Callable[[Tensor, Tensor, float], float]) -> str:
             f"{found:.4g}, not the accuracy on the {kept} surest. Hint: the "
             "confidence is the highest probability, not that of the right class, "
             "which nobody knows."
+        )
+    whole = number(answer(probabilities, labels, 1.0), "then every image is answered.")
+    if not close(whole, hits.mean()):
+        raise Wrong(
+            f"With a coverage of 1 it gives {whole:.4g}, not the accuracy "
+            f"{hits.mean():.4g}. Hint: then every image is answered."
         )
     return "It answers where it is surest, and only that counts."
 
@@ -181,13 +185,18 @@ def equal_size_calibration_error(
     right_class = probabilities[torch.arange(len(labels)), labels]
     cancel = "The gaps cancel one another. Hint: absolute value of each bin's gap."
     each = "The gap is taken image by image. Hint: first the means over a bin."
-    hint = "Hint: for each bin, the mean confidence against the share of hits."
+    hint = (
+        "Hint: each bin's |mean confidence - share of hits|, times its share of images."
+    )
+    places = torch.arange(len(labels), dtype=excess.dtype)
     one = number(answer(probabilities, labels, 1))
     slips = {
         "It is negative. Hint: absolute value of each bin's gap.": excess.mean(),
         each: excess.abs().mean(),
         "This is a sum over the images. Hint: each bin's gap is weighted by its share "
         "of the images.": excess.sum().abs(),
+        "The weight is wrong. Hint: a group holds the numbers of images, not True and "
+        "False; how many are in it?": excess.mean().abs() * places.mean(),
         "The right class's probability was taken. Hint: the confidence is the highest "
         "probability.": abs(right_class.mean() - hits.mean()),
     }
@@ -218,6 +227,15 @@ def equal_size_calibration_error(
             "first.": _over_groups(excess, num_bins),
         }
         refuse_slips(found, slips)
+        for order in (up, down):
+            for mixed in (confidence[order] - hits, confidence - hits[order]):
+                refuse_slips(
+                    found,
+                    {
+                        "Confidences and hits of different images were paired. Hint: "
+                        "one order for both.": _over_groups(mixed, num_bins)
+                    },
+                )
         for means in map(torch.stack, gaps):
             refuse_slips(
                 found,
