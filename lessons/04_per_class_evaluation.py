@@ -273,7 +273,7 @@ first_only, second_only = comparison.first_only, comparison.second_only
 print(f"only residual right: {first_only} images; only plain: {second_only}")
 tosses = np.random.default_rng(0).binomial(first_only + second_only, 0.5, size=20_000)
 uneven = abs(2 * tosses - first_only - second_only) >= abs(first_only - second_only)
-print(f"fair coins fall as unevenly in {uneven.mean():.1%} of the draws")
+print(f"fair coins fall at least as unevenly in {uneven.mean():.1%} of the draws")
 print("residual minus plain:", comparison)
 
 # %% [markdown]
@@ -699,7 +699,7 @@ print(f"{found_among_sure} found; at least so many in {as_many} of 2000 draws")
 # %% [markdown]
 # ## Results
 #
-# This cell made the recorded numbers.
+# The next cell made the recorded numbers.
 
 # %%
 # Keep this run's numbers

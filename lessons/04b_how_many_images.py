@@ -422,13 +422,14 @@ print(f"three values of true deviation 1 show one from {low:.2f} to {high:.2f}")
 # their sample deviations lie.
 
 # %% [markdown]
-# The residual network leads by
-# 4.5 points<!-- results: degradation-residual20-photos-10000-* test_accuracy - degradation-plain20-photos-10000-* test_accuracy -->,
-# far more than the scatter, so three seeds of each are enough to see it. (The p-value
-# is that of Welch's t-test: it compares two means whose scatter is known from a few
-# runs only.) For a lead of one point they would not be. With a deviation of 0.8 points
-# a run, section 1's sum gives $2\,(1.96 + 0.84)^2 \cdot 0.8^2 \approx 10$ seeds of each
-# recipe: at least, for a t-test needs 12, and 0.8 is what three seeds hardly tell.
+# The residual network leads by 4.5 points<!-- results:
+# degradation-residual20-photos-10000-* test_accuracy -
+# degradation-plain20-photos-10000-* test_accuracy -->, far more than the scatter, so
+# three seeds of each are enough to see it. (The p-value is that of Welch's t-test: it
+# compares two means whose scatter is known from a few runs only.) For a lead of one
+# point they would not be. With a deviation of 0.8 points a run, section 1's sum gives
+# $2\,(1.96 + 0.84)^2 \cdot 0.8^2 \approx 10$ seeds of each recipe: at least, for a
+# t-test needs 12, and 0.8 is what three seeds hardly tell.
 #
 # **So what:** write the number of seeds and of images beside every accuracy; with one
 # seed, say "in this run".
