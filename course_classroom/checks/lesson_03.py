@@ -109,8 +109,11 @@ def warmup_cosine(answer: Callable[[int, int, int], float]) -> str:
             hint = f"equal steps, that would reach 1 at step {warmup}."
         elif step == warmup:
             hint = (
-                "the cosine begins here; count its steps from the end of the warm-up."
+                "the cosine begins here, at 1: count its steps from the end of the "
+                "warm-up, and bring its values to between 0 and 1."
             )
+        elif step == total and factors[step] < 0:
+            hint = "a cosine falls to -1: bring it to between 0 and 1."
         elif step == total:
             hint = "how many steps has the cosine, and how long is half a turn?"
         else:
@@ -167,7 +170,7 @@ def smoothed_cross_entropy(answer: Callable[[Tensor, Tensor, float], Tensor]) ->
     if not close(found, right):
         raise Wrong(
             f"With ε = 0 it is right, with ε = 0.2 it gives {found:.4f}. Hint: the "
-            "weights of all classes must add up to 1."
+            "weights of all classes add up to 1; each multiplies a *log*-probability."
         )
     if not found.requires_grad or not close(
         *(torch.autograd.grad(loss, leaf)[0] for loss in (found, right))
