@@ -598,12 +598,12 @@ print(f"A: {tuple(padded.shape)}, no weights")
 print(f"B: {tuple(block(x).shape)}, {num_parameters(block.downsample):,} weights")
 
 # %% [markdown]
-# The bare way ends at a projection. With options A and B a network has at most one
+# The direct way ends at a projection. With options A and B a network has at most one
 # dashed shortcut a **stage** (a run of blocks on maps of one size), at its start: only
 # there does the shape change.
 #
-# **So what:** a block adds to what it is given; as long as the shortcut is bare, signal
-# and gradient have a way on which no weight stands.
+# **So what:** a block adds to what it is given; as long as the shortcut is solid,
+# signal and gradient have a way on which no weight stands.
 
 # %% [markdown]
 # ## 5 · The bottleneck

@@ -21,6 +21,7 @@ STUBBORN = (
     "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n    while True:\n        pass\n"
 )
 GREEDY = (
+    "import numpy as np\n"
     "def needs_projection(a, b, stride):\n    hoard = []\n"
     "    while True:\n        hoard.append(np.zeros(2**27))\n"
 )
