@@ -246,8 +246,8 @@ print(f"and as wide as yours in {as_wide} of {len(luck)} draws")
 # Guess 2: ten equal classes of 1 000 photos lie
 # 3.2 points<!-- results: 04_*photos* range.by_luck --> apart on average. The recorded
 # gap is 22.1 points<!-- results: 04_*photos* range.gap -->, and
-# 0<!-- results: 04_*photos* range.as_wide --> of 20 000 draws were as wide: at 95 %,
-# $p$ is below 3/20 000. The classes differ. On the sketches the gap is
+# 0<!-- results: 04_*photos* range.as_wide --> of 20 000 draws were as wide: $p$ is
+# too small for so many draws to measure. The classes differ. On the sketches the gap is
 # 4.0 points<!-- results: 04_*sketches* range.gap -->, and
 # 3555<!-- results: 04_*sketches* range.as_wide --> draws were as wide: $p$ = 0.18. That
 # is evidence neither of a difference nor of equality.
@@ -519,9 +519,10 @@ print(f"mean confidence {strongest_confidence:.1%}")
 #
 # The cross-entropy of lesson 03, −log(the probability given to the right class), is
 # called **negative log-likelihood** (NLL) on test images. It judges the probabilities:
-# where it rains on 70 of 100 days, who always says 70 % loses 0.61 a day on average,
-# who says 50 % 0.69, who says 90 % 0.76. The truth costs least. And whoever gives all
-# ten classes 10 % loses −log 0.1 = 2.30 an image, and knows nothing.
+# where it rains on 70 of 100 days, who always says 70 % loses −0.7 log 0.7 − 0.3 log
+# 0.3 = 0.61 a day on average, who says 50 % 0.69, who says 90 % 0.76. The truth costs
+# least. And whoever gives all ten classes 10 % loses −log 0.1 = 2.30 an image, and
+# knows nothing.
 
 # %%
 # Confidence, accuracy and loss, on clean and on noisy test images
@@ -643,10 +644,10 @@ plt.show()
 # %% [markdown]
 # ### The caution
 #
-# On clean images the same repair may fail. A lower $T$ makes every right answer
-# cheaper; only mistakes can hold it up, and most of them become dearer near the best
-# $T$. So a temperature is hardly surer than the *number of mistakes* it was fitted on:
-# without any, the lowest $T$ would always win.
+# On clean images the same repair may fail. A lower $T$ lowers the loss of every right
+# answer. Near the best $T$ it raises the loss of most mistakes, and only that stops the
+# fit from going lower still. So a temperature is hardly surer than the *number of
+# mistakes* it was fitted on: without any, the lowest $T$ would always win.
 
 # %%
 # Fit on clean validation images, judge on clean test images

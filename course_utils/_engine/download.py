@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
@@ -264,9 +264,8 @@ def extract(archive: Path, folder: Path) -> None:
             tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as temporary,
             tarfile.open(archive) as tar,
         ):
-            # Nothing may land outside the folder; Python knows it from 3.11.4 on.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
-            tar.extractall(temporary)
+            tar.extractall(temporary, _files_inside(tar))
             for entry in Path(temporary).iterdir():
                 _move(entry, folder / entry.name)
     except (OSError, tarfile.TarError) as error:
@@ -274,6 +273,16 @@ def extract(archive: Path, folder: Path) -> None:
             f"{archive.name} cannot be unpacked in {folder} ({error}): make room "
             "there or choose a folder that can be written."
         ) from error
+
+
+def _files_inside(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the files and folders; Python's own filter came with 3.11.4 only."""
+    for member in tar:
+        path = PurePosixPath(member.name)
+        outside = path.is_absolute() or ".." in path.parts
+        if outside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} leads outside, or is a link")
+        yield member
 
 
 def _move(source: Path, target: Path) -> None:
