@@ -508,8 +508,8 @@ scheduler = OneCycleLR(optimizer, recipe["lr"], total_steps=num_steps)
 # end. You may interrupt it (■); to begin anew, run the recipe's cell first.
 #
 # Now your second guess. BatchNorm judges validation images with *running* averages, of
-# which each batch renews a tenth. So they describe about the last ten batches, through
-# weights that have moved on since. `train` calls `on_epoch(history)` after each epoch:
+# which each batch renews a tenth. So they describe about the last ten batches, and
+# the weights have moved on since. `train` calls `on_epoch(history)` after each epoch:
 # there we estimate them anew on a copy, with the weights as they are. `update_bn` does
 # it: it shows the copy 2 000 images, augmented as in training, and takes their mean.
 
@@ -743,14 +743,9 @@ show_table(("recipe", "rate", "test accuracy (range)"), rows)
 # decay** the runs overlap with the full ones: no difference was seen, which is not "no
 # difference".
 #
-# **What this does not show.** Better rates may lie outside those tried. A constant 0.01
-# (one seed, on a CPU) had 79.7 %<!-- results: ablation-search-constant-rate-lr0.01-*
-# val_accuracy --> in validation, 0.02 had 79.1 %<!-- results:
-# ablation-search-constant-rate-lr0.02-* val_accuracy --> with that seed,
-# 78.4 %<!-- results: ablation-constant-rate-* val_accuracy min --> to
-# 80.3 %<!-- results: ablation-constant-rate-* val_accuracy max --> over three: no clear
-# difference; the other variants took the highest that was tried. And 20 layers need
-# shortcuts less than 56 do (lesson 01).
+# **What this does not show.** All but the full recipe took a rate at the edge of those
+# tried, so better ones may lie outside. And 20 layers need shortcuts less than 56 do
+# (lesson 01).
 
 # %% tags=["figure"]
 # Figure: three panels against epoch of a recorded run without augmentation: the
