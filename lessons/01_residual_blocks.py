@@ -23,7 +23,7 @@
 # course on deep learning teaches them. Nothing about ResNets.
 #
 # **Reading** 39 minutes · **exercises** 25 minutes · **run time** quick CPU about
-# 45 s (two quiet cores), full GPU not measured
+# 75 s (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before

@@ -22,7 +22,7 @@
 # **Know first:** the blocks of [Lesson 01](01_residual_blocks.ipynb): `BasicBlock`,
 # `Bottleneck`, solid and dashed shortcuts, BatchNorm.
 #
-# **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about 20 s
+# **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about 16 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]

@@ -24,7 +24,7 @@
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb) (blocks, BatchNorm) and
 # [Lesson 02](02_full_network.ipynb) (the networks that are trained here).
 #
-# **Reading** 46 minutes · **exercises** 25 minutes · **run time** quick CPU about 70 s
+# **Reading** 46 minutes · **exercises** 25 minutes · **run time** quick CPU about 100 s
 # (two quiet cores), full GPU about 3 min for the main training (H100)
 
 # %% [markdown]

@@ -24,7 +24,7 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits,
 # `eval()`) and [lesson 02](02_full_network.ipynb) (logits).
 #
-# **Reading** 41 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
+# **Reading** 41 minutes · **exercises** 25 minutes · **run time** quick CPU about 20 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]
