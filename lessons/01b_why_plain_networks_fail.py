@@ -23,7 +23,7 @@
 #
 # **Know first:** [Lesson 01](01_residual_blocks.ipynb).
 #
-# **Reading** 26 minutes · **run time** quick CPU about 35 s (two quiet cores), full GPU
+# **Reading** 26 minutes · **run time** quick CPU about 50 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]

@@ -24,7 +24,7 @@
 #
 # **Know first:** [Lesson 02](02_full_network.ipynb).
 #
-# **Reading** 22 minutes · **run time** quick CPU about 30 s (two quiet cores), full GPU
+# **Reading** 22 minutes · **run time** quick CPU about 20 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]

@@ -26,7 +26,7 @@
 #
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
 #
-# **Reading** 23 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
+# **Reading** 23 minutes · **run time** quick CPU about 15 s (two quiet cores), full GPU
 # not measured
 
 # %% tags=["setup"]

@@ -23,7 +23,7 @@
 # **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (intervals, two networks on
 # the same images).
 #
-# **Reading** 28 minutes · **exercises** 8 minutes · **run time** quick CPU about 30 s
+# **Reading** 28 minutes · **exercises** 8 minutes · **run time** quick CPU about 36 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]
