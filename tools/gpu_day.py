@@ -1,13 +1,13 @@
 """Measures what takes a laptop days, in some minutes of one GPU.
 
-python tools/gpu_day.py --pack imagenet32 DIR FILE   JPEG bytes of a set in one file
-python tools/gpu_day.py --imagenet FILE --minutes 9 --out DIR
-python tools/gpu_day.py --imagenet FILE --out DIR --rehearse    on a CPU, tiny
+python tools/gpu_day.py --pack DIR FILE      JPEG bytes of ImageNet's 200 classes, packed
+python tools/gpu_day.py --unpack FILE ARRAYS      decoded on the machine with the GPU
+CIFAR_READY=FILE python tools/gpu_day.py --arrays ARRAYS --out DIR --seconds 540
 
 The runs, most important first, are dealt to several processes that share the GPU: one
 small network leaves most of it idle. CIFAR-10 and the flower photos are read where
-COURSE_DATA says, ImageNet's 200 classes from the packed file. What is recorded in
-results/ already is left out; each run's file is also copied to DIR.
+COURSE_DATA says, as soon as the file that CIFAR_READY names is there; ImageNet's 200
+classes from ARRAYS (.npz). What is recorded in results/ already is left out.
 """
 
 from __future__ import annotations
@@ -462,7 +462,7 @@ def deal(options: argparse.Namespace) -> None:
                     print(f"{took:.0f} s: FAILED {job}", flush=True)
                 if job[0] == "imagenet" and job[1][2] == "1" and not process.returncode:
                     shutil.copy(
-                        options.out / "imagenet200-width48-resized.pt",
+                        options.out / "imagenet200-width48-resized" / "best.pt",
                         pretrained_path("imagenet200"),
                     )
         for job in list(waiting):
