@@ -1,6 +1,6 @@
 """Measures what takes a laptop days, in some minutes of one GPU.
 
-python tools/gpu_day.py --pack DIR FILE      JPEG bytes of ImageNet's 200 classes, packed
+python tools/gpu_day.py --pack DIR FILE      JPEG bytes of ImageNet's 200 classes
 python tools/gpu_day.py --unpack FILE ARRAYS      decoded on the machine with the GPU
 CIFAR_READY=FILE python tools/gpu_day.py --arrays ARRAYS --out DIR --seconds 540
 
