@@ -64,7 +64,7 @@ def train_network(
 
 
 def train_head(
-    backbone: Backbone, loaders: Loaders, epochs: int
+    backbone: Backbone, loaders: Loaders, epochs: int, lr: float = HEAD_LR
 ) -> tuple[nn.Module, History, DataLoader, float]:
     """Return a linear head trained on features computed once.
 
@@ -79,7 +79,7 @@ def train_head(
     ]
     num_classes = len(loaders.train.dataset.info["classes"])
     head = nn.Linear(features[0][0].shape[1], num_classes)
-    optimizer = torch.optim.Adam(head.parameters(), HEAD_LR)
+    optimizer = torch.optim.Adam(head.parameters(), lr)
     history = train_to_the_end(
         head, Loaders(*batches), epochs, optimizer, progress=False
     )

@@ -32,6 +32,7 @@ import torch.nn.functional as F
 import transfer_study
 from PIL import Image
 from recording import RESULTS, is_recorded, train_to_the_end
+from ship_weights import halve
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -220,10 +221,7 @@ def train_imagenet200(arrays: Path, out: Path, *, resized: bool, width: int) -> 
         "train_size": info["train_size"],
         **of_training(history),
     }
-    weights = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in model.state_dict().items()
-    }
+    weights = {key: halve(value) for key, value in model.state_dict().items()}
     checkpoint = {"model": weights, "architecture": model.architecture, "data": info}
     (out / name).mkdir(parents=True, exist_ok=True)
     save_checkpoint(out / name / "best.pt", checkpoint)
@@ -344,8 +342,7 @@ def plan(arrays: str, out: str) -> list[tuple[str, list[str]]]:
     jobs += [("study", [b, w, str(s)]) for s in SEEDS for b in backbones for w in ways]
     jobs += [("study", ["imagenet200", "norms-frozen", str(s)]) for s in SEEDS]
     jobs += [
-        ("deep", [network, depth, "0.1", str(seed)])
-        for depth in ("20",)
+        ("deep", [network, "20", "0.1", str(seed)])
         for seed in SEEDS
         for network in ("plain", "residual")
     ]
@@ -394,11 +391,10 @@ def run_one(kind: str, options: list[str]) -> None:
     else:
         session = start()
         splits = load_flowers(session.data_dir)
+        backbone, way, seed = options
         if kind == "rates":
-            backbone, way, seed = options
             transfer_study.record_rates(way, backbone, int(seed), session, splits)
         else:
-            backbone, way, seed = options
             counts = (30, None, 100, 10) if way != "norms-frozen" else (30,)
             for per_class in counts:
                 transfer_study.record_run(
@@ -448,7 +444,7 @@ def main() -> None:
 
 def deal(options: argparse.Namespace) -> None:
     """Run the plan, several processes at a time; stop them when the time is over."""
-    began, waiting, running, done = time.time(), None, [], []
+    began, running, done = time.time(), [], []
     options.out.mkdir(parents=True, exist_ok=True)
     waiting = plan(options.arrays, str(options.out))
     while (waiting or running) and time.time() - began < options.seconds:

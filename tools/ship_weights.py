@@ -128,7 +128,10 @@ def parts(data: str, image_size: int) -> Loaders:
 def command_of(result: dict) -> str:
     """Return the command that made the run."""
     if result["data"].startswith("ImageNet"):
-        return "python tools/gpu_day.py --arrays ARRAYS --run imagenet"
+        return (
+            f"GPU_DAY_IMAGENET_EPOCHS={result['epochs']} python tools/gpu_day.py "
+            "--run imagenet ARRAYS runs/pretrained 1 48"
+        )
     where = "built-in" if result["data"].endswith("sketches") else "DIR"
     ends = f"--epochs {result['epochs']} --seed {result['seed']}"
     if result["data"].startswith("flower"):

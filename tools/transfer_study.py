@@ -12,30 +12,32 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from compare_transfer import (
+    BATCH_SIZE,
+    PER_CLASS,
+    count_or_all,
+    num_epochs,
+    train_head,
+)
 from recording import RESULTS, is_recorded, train_to_the_end
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.data.arrays import Loaders
 from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
 from course_utils.data.photos import evaluation_transform
-from course_utils.explain import penultimate_features
 from course_utils.pretrained.backbones import Backbone, load_backbone
 from course_utils.pretrained.transfer import rates_by_depth, replace_head
 from course_utils.results import of_training, save_result
 from course_utils.session import Session, seed_everything, start
-from course_utils.training import History, evaluate, sgd_one_cycle
+from course_utils.training import evaluate, sgd_one_cycle
 from course_utils.training.checkpoint import build_model
 
-IMAGE_SIZE, BATCH_SIZE = 64, 32
-MIN_STEPS, MIN_EPOCHS = 300, 15
-PER_CLASS, CHOOSING = (10, 30, 100, None), 30
+IMAGE_SIZE, CHOOSING = 64, 30
 RATES = {  # SGD's highest of the cycle; for a linear head, Adam's
     "scratch": (0.01, 0.02, 0.05, 0.1, 0.2),
     "frozen": (0.0003, 0.001, 0.003, 0.01, 0.03),
@@ -46,35 +48,12 @@ RATES = {  # SGD's highest of the cycle; for a linear head, Adam's
 }
 
 
-def num_epochs(train_size: int) -> int:
-    """Return the budget: 15 epochs, or more where they would be under 300 steps."""
-    return max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(train_size / BATCH_SIZE)))
-
-
 def freeze_norms(model: nn.Module) -> None:
     """Keep every BatchNorm's statistics as they are, in training mode too."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
             module.train = lambda mode=True, module=module: module
-
-
-def train_head(
-    model: nn.Module, loaders: Loaders, epochs: int, lr: float
-) -> tuple[nn.Linear, History, DataLoader]:
-    """Return a linear head trained on features computed once, and the test features."""
-    features = [penultimate_features(model, loader) for loader in loaders]
-    batches = [
-        DataLoader(TensorDataset(*pair), BATCH_SIZE, shuffle=number == 0)
-        for number, pair in enumerate(features)
-    ]
-    num_classes = len(loaders.train.dataset.info["classes"])
-    head = nn.Linear(features[0][0].shape[1], num_classes)
-    optimizer = torch.optim.Adam(head.parameters(), lr)
-    history = train_to_the_end(
-        head, Loaders(*batches), epochs, optimizer, progress=False
-    )
-    return head, history, batches[2]
 
 
 def train_one(
@@ -109,13 +88,13 @@ def train_one(
     epochs = num_epochs(train_size)
     test_loader = loaders.test
     if way == "frozen":
-        trained, history, test_loader = train_head(model, loaders, epochs, lr)
+        trained, history, test_loader, _ = train_head(backbone, loaders, epochs, lr)
     else:
         if way == "scratch":
             model = build_model(model.architecture)
         trained = replace_head(model, len(splits.classes)).to(device)
         if way == "head-first":
-            head = train_head(backbone.model, make_loaders(False), epochs, head_lr)[0]
+            head, *_ = train_head(backbone, make_loaders(False), epochs, head_lr)
             trained.fc.load_state_dict(head.state_dict())
         if way == "norms-frozen":
             freeze_norms(trained)
@@ -207,11 +186,6 @@ def record_run(
     )
     save_result(path, {"backbone": backbone_name, **result}, session.device)
     print(f"{path.name}: test accuracy {result['test_accuracy']:.1%}", flush=True)
-
-
-def count_or_all(text: str) -> int | None:
-    """Return the number that `text` is, or None for ``all``."""
-    return None if text == "all" else int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
