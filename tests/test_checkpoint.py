@@ -15,6 +15,7 @@ from course_utils.models import (
     cifar_plain,
     cifar_resnet,
 )
+from course_utils.pretrained.transfer import replace_head
 from course_utils.training import CheckpointError, load_checkpoint
 from course_utils.training.checkpoint import load_model, load_weights
 from course_utils.training.state import describe, save_checkpoint
@@ -50,6 +51,22 @@ def test_load_model_rebuilds_what_was_saved(tmp_path, build):
     loaded = load_model(save_network(tmp_path / "model.pt", model))
     assert not loaded.training
     assert loaded.architecture == model.architecture
+    with torch.no_grad():
+        assert torch.equal(loaded(images), model.eval()(images))
+
+
+@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
+def test_a_network_with_another_head_is_rebuilt(tmp_path, build):
+    model = build()
+    if not hasattr(model, "fc"):
+        assert model.architecture["num_classes"] == 1000  # as it was built
+        return
+    model.fc = nn.Linear(model.fc.in_features, 7)
+    assert load_model(save_network(tmp_path / "7.pt", model)).fc.out_features == 7
+    replace_head(model, 6)
+    assert model.architecture["num_classes"] == 6
+    loaded = load_model(save_network(tmp_path / "6.pt", model))
+    images = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(loaded(images), model.eval()(images))
 

@@ -3,6 +3,8 @@
 Source: He et al. 2015 (arXiv 1512.03385), section 4.2.
 """
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,6 +13,7 @@ from course_utils.models.resnet import (
     conv1x1,
     conv3x3,
     init_convolutions,
+    with_classes_of,
 )
 
 
@@ -110,7 +113,7 @@ class CifarResNet(nn.Module):
             )
         if shortcut not in ("A", "B", None):
             raise ValueError(f"Unknown shortcut {shortcut!r}; use 'A', 'B' or None.")
-        self.architecture = {
+        self._arguments = {
             "family": "CifarResNet",
             "depth": depth,
             "num_classes": num_classes,
@@ -128,6 +131,11 @@ class CifarResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(4 * width, num_classes)
         init_convolutions(self)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """How to build it again, with as many classes as its head has now."""
+        return with_classes_of(self, self._arguments)
 
     @staticmethod
     def _make_layer(

@@ -137,6 +137,16 @@ class Bottleneck(nn.Module):
         return self.relu(out + identity)
 
 
+def with_classes_of(network: nn.Module, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return a network's arguments, but its head's own number of classes.
+
+    So a network whose `fc` was replaced can be built again.
+    """
+    head = getattr(network, "fc", None)
+    outputs = getattr(head, "out_features", arguments["num_classes"])
+    return arguments | {"num_classes": outputs}
+
+
 class ResNet(nn.Module):
     """A stem, four stages of residual blocks, global average pooling, a classifier.
 
@@ -172,7 +182,7 @@ class ResNet(nn.Module):
         super().__init__()
         if stem not in STEMS:
             raise ValueError(f"Unknown stem {stem!r}; use one of {', '.join(STEMS)}.")
-        self.architecture = {
+        self._arguments = {
             "family": "ResNet",
             "block": block.__name__,
             "layers": list(layers),
@@ -200,6 +210,11 @@ class ResNet(nn.Module):
             self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
             self.fc = nn.Linear(512 * block.expansion, num_classes)
         init_convolutions(self)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """How to build it again, with as many classes as its head has now."""
+        return with_classes_of(self, self._arguments)
 
     def _make_layer(
         self,

@@ -19,8 +19,6 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """
     old = _head(model)
     model.fc = nn.Linear(old.in_features, num_classes).to(old.weight)
-    if hasattr(model, "architecture"):
-        model.architecture = model.architecture | {"num_classes": num_classes}
     return model
 
 
@@ -46,6 +44,21 @@ def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
     model.requires_grad_(False)
     head.requires_grad_(True)
     return list(head.parameters())
+
+
+def freeze_norms(model: nn.Module) -> nn.Module:
+    """Return the same network, whose BatchNorm keeps its statistics in training too.
+
+    Their scale and shift still learn. `model.train()` would undo `eval()` of each
+    BatchNorm, so it no longer reaches them.
+
+    Taught in: lesson 06, "A frozen network that moves".
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+            module.train = lambda mode=True, module=module: module
+    return model
 
 
 def rates_by_depth(
