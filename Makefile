@@ -63,8 +63,10 @@ results-03: setup
 	@$(PY) tools/update_readme.py
 
 results-06: setup
-	@$(PY) tools/compare_transfer.py
-	@$(PY) tools/compare_transfer.py --backbone resnet34
+	@$(PY) tools/transfer_study.py
+	@$(PY) tools/transfer_study.py --ways norms-frozen --per-class 30
+	@$(PY) tools/transfer_study.py --backbone cifar10
+	@$(PY) tools/transfer_study.py --backbone resnet34
 	@$(PY) tools/record_tutorials.py
 	@$(PY) tools/update_readme.py
 

@@ -106,7 +106,7 @@ def test_the_network_of_the_flowers_is_shipped_with_its_own_numbers(
     accuracy = evaluate(load_model(path), test).accuracy
     card = path.with_suffix(".md").read_text("utf-8")
     assert f"| test accuracy | {accuracy:.2%} |" in card
-    assert "tools/train_flowers.py --image-size 16 --epochs 1 --seed 0" in card
+    assert "tools/train_flowers.py --image-size 16 --lr 0.1 --epochs 1 --seed 0" in card
 
 
 def test_two_processes_under_torchrun_make_one_run(runs, shared_cache):

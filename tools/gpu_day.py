@@ -334,13 +334,9 @@ def plan(arrays: str, out: str) -> list[tuple[str, list[str]]]:
     jobs += [("deep", [network, "56", "0.1", "0"]) for network in ("plain", "residual")]
     jobs += [("ablation", [name, str(seed)]) for seed in SEEDS for name in ABLATION]
     backbones = ("imagenet200", "cifar10")
-    ways = [w for w in transfer_study.RATES if w not in ("head-first", "norms-frozen")]
-    jobs += [("rates", [b, w, str(s)]) for b in backbones for s in SEEDS for w in ways]
-    jobs += [("rates", [b, "head-first", str(s)]) for b in backbones for s in SEEDS]
-    jobs += [("rates", ["imagenet200", "norms-frozen", str(s)]) for s in SEEDS]
-    ways.append("head-first")
-    jobs += [("study", [b, w, str(s)]) for s in SEEDS for b in backbones for w in ways]
-    jobs += [("study", ["imagenet200", "norms-frozen", str(s)]) for s in SEEDS]
+    pairs = [(b, w) for b in backbones for w in transfer_study.FIRST]
+    jobs += [("rates", [backbone, way]) for backbone, way in pairs]
+    jobs += [("study", [b, w, str(s)]) for s in SEEDS for b, w in pairs]
     jobs += [
         ("deep", [network, "20", "0.1", str(seed)])
         for seed in SEEDS
@@ -391,15 +387,13 @@ def run_one(kind: str, options: list[str]) -> None:
     else:
         session = start()
         splits = load_flowers(session.data_dir)
-        backbone, way, seed = options
+        backbone, way, *seed = options
+        study = transfer_study.Study(backbone, session, splits)
         if kind == "rates":
-            transfer_study.record_rates(way, backbone, int(seed), session, splits)
-        else:
-            counts = (30, None, 100, 10) if way != "norms-frozen" else (30,)
-            for per_class in counts:
-                transfer_study.record_run(
-                    way, backbone, per_class, int(seed), session, splits
-                )
+            study.best_rate(way)
+            return
+        for per_class in transfer_study.PER_CLASS:
+            study.record(way, per_class, int(seed[0]))
 
 
 def ready(kind: str, options: list[str], done: list) -> bool:
@@ -410,11 +404,9 @@ def ready(kind: str, options: list[str], done: list) -> bool:
     if kind in ("rates", "study"):
         if options[0] == "imagenet200" and not pretrained_path("imagenet200").is_file():
             return False
-        needed = []
-        if options[1] == "head-first" or kind == "study":
-            needed += [("rates", [options[0], "frozen", str(s)]) for s in SEEDS]
-        if kind == "study":
-            needed += [("rates", [options[0], options[1], str(s)]) for s in SEEDS]
+        needed = [("rates", options[:2])] if kind == "study" else []
+        if options[1] == "head-first":
+            needed.append(("rates", [options[0], "frozen"]))
         return all(job in done for job in needed)
     if kind in ("search", "cifar", "deep", "rescue"):
         return Path(os.environ["CIFAR_READY"]).exists()

@@ -55,7 +55,7 @@ ABOUT = {
 LIMITS = {
     "CIFAR-10 photos": "Knows ten classes and 32x32 pixels only; whatever it is shown "
     "becomes one of the ten. Ordinary photos, shrunk to that size, were not tested.",
-    "flower photos": "Knows five flowers and 64x64 pixels only; whatever it is shown "
+    "flower photos": "Knows five flowers and one image size only; whatever it is shown "
     "becomes one of the five.",
     "ImageNet-200 photos": "A start for other tasks. As a classifier of its 200 "
     "classes it is wrong more often than right.",
@@ -118,7 +118,7 @@ def parts(data: str, image_size: int) -> Loaders:
         loaders = splits.loaders(500)
     else:
         splits = load_flowers(find_data_dir())
-        start = load_backbone("cifar10" if splits.is_photos else "sketches")
+        start = load_backbone("imagenet200" if splits.is_photos else "sketches")
         loaders = splits.loaders(100, **view_of(start) | {"image_size": image_size})
     if splits.is_photos != data.endswith("photos"):
         raise SystemExit(f"The run needs {data}: set COURSE_DATA to them.")
@@ -135,7 +135,10 @@ def command_of(result: dict) -> str:
     where = "built-in" if result["data"].endswith("sketches") else "DIR"
     ends = f"--epochs {result['epochs']} --seed {result['seed']}"
     if result["data"].startswith("flower"):
-        tool = f"tools/train_flowers.py --image-size {result['image_size']}"
+        tool = (
+            f"tools/train_flowers.py --image-size {result['image_size']} "
+            f"--lr {result['lr']}"
+        )
     else:
         tool = (
             f"tools/train_cifar10.py --network {result['network']} "

@@ -1,10 +1,15 @@
-"""Compares ways to train a classifier of flower photos from trained weights.
+"""Compares ways to train a classifier of flower photos, and records each run.
 
-python tools/transfer_study.py rates  --backbone imagenet200   each way's own rate
-python tools/transfer_study.py runs   --backbone imagenet200   then the comparison
+COURSE_DATA=DIR python tools/transfer_study.py                     from imagenet200
+COURSE_DATA=DIR python tools/transfer_study.py --ways norms-frozen --per-class 30
+COURSE_DATA=DIR python tools/transfer_study.py --backbone cifar10
+python tools/transfer_study.py --backbone resnet34     downloads ImageNet's weights
 
-The rate of each way is chosen on validation images, at 30 photos a class, as the best
-mean of three seeds. What is recorded in results/ already is left out.
+First the highest rate of each way is chosen on validation images, at 30 photos a class,
+as the best mean of three seeds, and the search goes on until the best rate has a worse
+one on either side. Then each way is trained at its rate on several sizes. All networks
+are judged as they are after the last epoch: no epoch is chosen. Run it again after an
+interruption: trainings that were finished are kept in runs/ and not made again.
 """
 
 from __future__ import annotations
@@ -12,200 +17,208 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
+import time
 from collections.abc import Sequence
-from pathlib import Path
+from statistics import mean
+from typing import Any
 
 import torch
-from compare_transfer import (
-    BATCH_SIZE,
-    PER_CLASS,
-    count_or_all,
-    num_epochs,
-    train_head,
-)
-from recording import RESULTS, is_recorded, train_to_the_end
+from recording import RESULTS, is_recorded, view_of
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.data.arrays import Loaders
 from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
 from course_utils.data.photos import evaluation_transform
-from course_utils.pretrained.backbones import Backbone, load_backbone
-from course_utils.pretrained.transfer import rates_by_depth, replace_head
-from course_utils.results import of_training, save_result
+from course_utils.explain import penultimate_features
+from course_utils.pretrained.backbones import OWN, load_backbone
+from course_utils.pretrained.transfer import (
+    freeze_norms,
+    rates_by_depth,
+    replace_head,
+)
+from course_utils.results import Result, save_result
 from course_utils.session import Session, seed_everything, start
-from course_utils.training import evaluate, sgd_one_cycle
+from course_utils.training import (
+    amp_dtype,
+    evaluate,
+    sgd_one_cycle,
+    train_one_epoch,
+)
 from course_utils.training.checkpoint import build_model
 
-IMAGE_SIZE, CHOOSING = 64, 30
-RATES = {  # SGD's highest of the cycle; for a linear head, Adam's
-    "scratch": (0.01, 0.02, 0.05, 0.1, 0.2),
-    "frozen": (0.0003, 0.001, 0.003, 0.01, 0.03),
-    "finetuned": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2),
-    "by-depth": (0.01, 0.02, 0.05, 0.1, 0.2, 0.4),
-    "head-first": (0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
-    "norms-frozen": (0.002, 0.005, 0.01, 0.02, 0.05, 0.1),
+PER_CLASS = (10, 30, 100, None)
+CHOOSING, SEEDS = 30, (0, 1, 2)
+BATCH_SIZE = 32
+MIN_STEPS, MIN_EPOCHS = 300, 15
+GRID = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+FIRST = {  # where the search begins; SGD's highest of the cycle, Adam's for frozen
+    "frozen": 0.01,
+    "finetuned": 0.01,
+    "head-first": 0.01,
+    "scratch": 0.03,
+    "by-depth": 0.03,
 }
+AT_THE_RATE_OF = {"norms-frozen": "finetuned"}
 
 
-def freeze_norms(model: nn.Module) -> None:
-    """Keep every BatchNorm's statistics as they are, in training mode too."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-            module.train = lambda mode=True, module=module: module
+def num_epochs(train_size: int) -> int:
+    """Return the budget: 15 epochs, or more where they would be under 300 steps."""
+    return max(MIN_EPOCHS, math.ceil(MIN_STEPS / math.ceil(train_size / BATCH_SIZE)))
 
 
-def train_one(
-    way: str,
-    backbone: Backbone,
-    splits: PhotoSplits,
-    per_class: int | None,
-    lr: float,
-    seed: int,
-    device: torch.device,
-    head_lr: float = 0.0,
-) -> dict:
-    """Return the record of one training; its test accuracy is measured at the end."""
-    seed_everything(seed)
-    model = copy.deepcopy(backbone.model).to(device)
-    view = {"image_size": IMAGE_SIZE, "mean": backbone.mean, "std": backbone.std}
+class Study:
+    """The trainings from one backbone: the finished ones are read back from runs/."""
 
-    def make_loaders(augmented: bool) -> Loaders:
-        still = None if augmented else evaluation_transform(**view)
-        cpu = torch.device("cpu")  # without worker processes
-        return splits.loaders(
-            BATCH_SIZE,
-            **view,
-            seed=seed,
-            per_class=per_class,
-            augment=still,
-            device=cpu,
+    def __init__(self, name: str, session: Session, splits: PhotoSplits) -> None:
+        self.name, self.session, self.splits = name, session, splits
+        self.kind = "photos" if splits.is_photos else "sketches"
+        self.backbone = load_backbone(name, session.data_dir)
+        self.backbone.model.to(session.device)
+
+    def trained(self, way: str, per_class: int | None, lr: float, seed: int) -> Result:
+        """Return the record of one training."""
+        count = per_class or "all"
+        folder = self.session.run_dir("transfer_study")
+        path = folder / f"{self.name}-{way}-{count}-{self.kind}-{lr}-seed{seed}.json"
+        if not path.is_file():
+            save_result(
+                path, self._train(way, per_class, lr, seed), self.session.device
+            )
+        record = json.loads(path.read_text("utf-8"))
+        print(f"{path.stem}: validation {record['val_accuracy']:.1%}", flush=True)
+        return record
+
+    def best_rate(self, way: str) -> float:
+        """Return the rate with the best mean validation accuracy, and record all."""
+        way = AT_THE_RATE_OF.get(way, way)
+        path = RESULTS / f"06_rates-{self.name}-{way}-{self.kind}.json"
+        if is_recorded(path):
+            return json.loads(path.read_text("utf-8"))["lr"]
+        found: dict[float, list[float]] = {}
+        best = FIRST[way]
+        while True:
+            here = GRID.index(best)
+            for lr in GRID[max(here - 1, 0) : here + 2]:
+                if lr not in found:
+                    runs = [self.trained(way, CHOOSING, lr, seed) for seed in SEEDS]
+                    found[lr] = [run["val_accuracy"] for run in runs]
+            if best == (best := max(found, key=lambda lr: mean(found[lr]))):
+                break
+        result = {
+            "way": way,
+            "backbone": self.name,
+            "data": f"flower {self.kind}",
+            "per_class": CHOOSING,
+            "seeds": list(SEEDS),
+            "lr": best,
+            "val_accuracy": {str(lr): found[lr] for lr in sorted(found)},
+        }
+        save_result(path, result, self.session.device)
+        return best
+
+    def record(self, way: str, per_class: int | None, seed: int) -> None:
+        """Record one training at the way's own rate, unless it is recorded."""
+        name = f"06_study-{self.name}-{way}-{per_class or 'all'}-{self.kind}-seed{seed}"
+        path = RESULTS / f"{name}.json"
+        if is_recorded(path):
+            return
+        result = self.trained(way, per_class, self.best_rate(way), seed)
+        save_result(path, result, self.session.device)
+        print(f"{name}: test accuracy {result['test_accuracy']:.1%}", flush=True)
+
+    def _train(self, way: str, per_class: int | None, lr: float, seed: int) -> Result:
+        seed_everything(seed)
+        view, device = view_of(self.backbone), self.session.device
+        options = {**view, "seed": seed, "per_class": per_class, "device": device}
+        loaders = self.splits.loaders(BATCH_SIZE, **options)
+        still = self.splits.loaders(
+            BATCH_SIZE, **options, augment=evaluation_transform(**view)
         )
-
-    loaders = make_loaders(augmented=way != "frozen")
-    train_size = len(loaders.train.dataset)
-    epochs = num_epochs(train_size)
-    test_loader = loaders.test
-    if way == "frozen":
-        trained, history, test_loader, _ = train_head(backbone, loaders, epochs, lr)
-    else:
+        train_size = len(loaders.train.dataset)
+        epochs = num_epochs(train_size)
+        began = time.perf_counter()
+        model = copy.deepcopy(self.backbone.model)
         if way == "scratch":
             model = build_model(model.architecture)
-        trained = replace_head(model, len(splits.classes)).to(device)
-        if way == "head-first":
-            head, *_ = train_head(backbone, make_loaders(False), epochs, head_lr)
-            trained.fc.load_state_dict(head.state_dict())
-        if way == "norms-frozen":
-            freeze_norms(trained)
-        groups = rates_by_depth(trained, lr) if way == "by-depth" else trained
-        optimizer, scheduler = sgd_one_cycle(groups, lr, epochs * len(loaders.train))
-        history = train_to_the_end(
-            trained, loaders, epochs, optimizer, scheduler=scheduler, progress=False
-        )
-    return {
-        "way": way,
-        "data": splits.name,
-        "per_class": per_class,
-        "train_size": train_size,
-        "seed": seed,
-        "epochs": epochs,
-        "batch_size": BATCH_SIZE,
-        "lr": lr,
-        "image_size": IMAGE_SIZE,
-        "trained_parameters": sum(p.numel() for p in trained.parameters()),
-        "test_accuracy": evaluate(trained, test_loader).accuracy,
-        **of_training(history),
-    }
-
-
-def rates_file(backbone: str, way: str, seed: int) -> Path:
-    """Return where the validation accuracies of a way's rates are recorded."""
-    return RESULTS / f"06_rates-{backbone}-{way}-photos-seed{seed}.json"
-
-
-def best_rate(backbone: str, way: str, seeds: Sequence[int]) -> float:
-    """Return the rate with the best mean validation accuracy over `seeds`."""
-    files = [rates_file(backbone, way, seed) for seed in seeds]
-    tables = [json.loads(file.read_text("utf-8"))["val_accuracy"] for file in files]
-    return float(max(tables[0], key=lambda lr: sum(table[lr] for table in tables)))
-
-
-def record_rates(
-    way: str, backbone_name: str, seed: int, session: Session, splits: PhotoSplits
-) -> None:
-    """Record the validation accuracy of each of a way's rates for one seed."""
-    path = rates_file(backbone_name, way, seed)
-    if is_recorded(path):
-        return
-    backbone = load_backbone(backbone_name, session.data_dir)
-    backbone.model.to(session.device)
-    if way == "head-first":
-        head_lr = best_rate(backbone_name, "frozen", [0, 1, 2])
-    else:
-        head_lr = 0.0
-    found = {}
-    for lr in RATES[way]:
-        run = train_one(
-            way, backbone, splits, CHOOSING, lr, seed, session.device, head_lr
-        )
-        found[str(lr)] = run["val_accuracy"]
-    save_result(
-        path,
-        {
+        model = replace_head(model, len(self.splits.classes)).to(device)
+        if way in ("frozen", "head-first"):
+            head_lr = lr if way == "frozen" else self.best_rate("frozen")
+            train_head(model, still.train, epochs, head_lr)
+            seed_everything(seed)
+        if way != "frozen":
+            if way == "norms-frozen":
+                freeze_norms(model)
+            groups = rates_by_depth(model, lr) if way == "by-depth" else model
+            fit(model, loaders.train, epochs, groups, lr)
+        trained = model.fc if way == "frozen" else model
+        return {
             "way": way,
-            "backbone": backbone_name,
-            "per_class": CHOOSING,
+            "backbone": self.name,
+            "data": f"flower {self.kind}",
+            "per_class": per_class,
+            "train_size": train_size,
             "seed": seed,
-            "val_accuracy": found,
-        },
-        session.device,
-    )
-    print(path.name, found, flush=True)
+            "epochs": epochs,
+            "batch_size": BATCH_SIZE,
+            "lr": lr,
+            "image_size": self.backbone.image_size,
+            "trained_parameters": sum(p.numel() for p in trained.parameters()),
+            "minutes": (time.perf_counter() - began) / 60,
+            "threads": torch.get_num_threads(),
+            "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
+            "val_accuracy": evaluate(model, loaders.val).accuracy,
+            "test_accuracy": evaluate(model, loaders.test).accuracy,
+        }
 
 
-def record_run(
-    way: str,
-    backbone_name: str,
-    per_class: int | None,
-    seed: int,
-    session: Session,
-    splits: PhotoSplits,
+def fit(
+    model: nn.Module,
+    loader: DataLoader,
+    epochs: int,
+    groups: nn.Module | list[dict[str, Any]],
+    lr: float,
 ) -> None:
-    """Record one training at the way's own rate."""
-    count = per_class or "all"
-    path = RESULTS / f"06_study-{backbone_name}-{way}-{count}-photos-seed{seed}.json"
-    if is_recorded(path):
-        return
-    backbone = load_backbone(backbone_name, session.data_dir)
-    backbone.model.to(session.device)
-    lr = best_rate(backbone_name, way, [0, 1, 2])
-    head_lr = best_rate(backbone_name, "frozen", [0, 1, 2])
-    result = train_one(
-        way, backbone, splits, per_class, lr, seed, session.device, head_lr
-    )
-    save_result(path, {"backbone": backbone_name, **result}, session.device)
-    print(f"{path.name}: test accuracy {result['test_accuracy']:.1%}", flush=True)
+    """Train a network for a number of epochs, without choosing among them."""
+    model.to(memory_format=torch.channels_last)
+    optimizer, scheduler = sgd_one_cycle(groups, lr, epochs * len(loader))
+    dtype = amp_dtype(next(model.parameters()).device, "auto")
+    for _ in range(epochs):
+        train_one_epoch(model, loader, optimizer, scheduler=scheduler, dtype=dtype)
+
+
+def train_head(model: nn.Module, loader: DataLoader, epochs: int, lr: float) -> None:
+    """Train the classifier alone, on features that are computed once."""
+    data = TensorDataset(*penultimate_features(model, loader))
+    optimizer = torch.optim.Adam(model.fc.parameters(), lr)
+    batches = DataLoader(data, BATCH_SIZE, shuffle=True)
+    for _ in range(epochs):
+        train_one_epoch(model.fc, batches, optimizer)
+
+
+def count_or_all(text: str) -> int | None:
+    """Return the number that `text` is, or None for ``all``."""
+    return None if text == "all" else int(text)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the runs of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("rates", "runs"))
+    ways = (*FIRST, *AT_THE_RATE_OF)
     parser.add_argument("--backbone", default="imagenet200")
-    parser.add_argument("--ways", nargs="+", choices=RATES, default=tuple(RATES))
+    parser.add_argument("--ways", nargs="+", choices=ways, default=tuple(FIRST))
     parser.add_argument("--per-class", nargs="+", default=PER_CLASS, type=count_or_all)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     options = parser.parse_args(arguments)
     session = start()
-    splits = load_flowers(session.data_dir)
-    for seed in options.seeds:
+    short_side = 128 if options.backbone in OWN else 256
+    splits = load_flowers(session.data_dir, short_side=short_side)
+    study = Study(options.backbone, session, splits)
+    for per_class in options.per_class:
         for way in options.ways:
-            if options.what == "rates":
-                record_rates(way, options.backbone, seed, session, splits)
-                continue
-            for per_class in options.per_class:
-                record_run(way, options.backbone, per_class, seed, session, splits)
+            for seed in options.seeds:
+                study.record(way, per_class, seed)
 
 
 if __name__ == "__main__":

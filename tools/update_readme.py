@@ -90,21 +90,20 @@ def gpu(folder: Path) -> str:
 def transfer(folder: Path) -> str:
     """Return the table of lesson 06's ways to train, by number of photos."""
     groups: dict[tuple, list[Result]] = {}
-    for run in load_results("06_transfer", folder):
-        groups.setdefault((run["data"], run["backbone"], run["way"]), []).append(run)
+    for run in load_results("06_study", folder):
+        groups.setdefault((run["backbone"], run["way"], run["lr"]), []).append(run)
     counts = (10, 30, 100, None)
     rows = []
-    for (data, backbone, way), runs in sorted(groups.items()):
+    for key, runs in sorted(groups.items()):
         cells = []
         for count in counts:
             same = [run for run in runs if run["per_class"] == count]
             found = mean_and_range([run["test_accuracy"] for run in same], ".1%")
             cells.append(f"{found}, n = {len(same)}" if same else "not measured")
-        rows.append((data, backbone, way, *cells))
-    if not any(backbone == "resnet34" for _, backbone, _ in groups):
-        missing = ("flower photos", "resnet34 (ImageNet)", "all four")
-        rows.append((*missing, *["not measured"] * 4))
-    heads = ("data", "start", "way", *(f"{c or 'all'} a class" for c in counts))
+        rows.append((*key, *cells))
+    if not any(backbone == "resnet34" for backbone, *_ in groups):
+        rows.append(("resnet34 (ImageNet)", "all", *["not measured"] * 5))
+    heads = ("start", "way", "rate", *(f"{c or 'all'} a class" for c in counts))
     return markdown_table(heads, rows)
 
 
