@@ -15,7 +15,6 @@ from lesson_files import (
     find_lessons,
     first_line,
     is_dive,
-    number_of,
     read_lesson,
     tags_of,
 )
@@ -25,12 +24,8 @@ from numbers_in_prose import wrong_numbers
 from quiz_rules import MOST_WORDS as MOST_QUESTION_WORDS
 from quiz_rules import check_quiz, is_question
 
-# Not yet rewritten to the measure (27 November 2026): for these, the rules of before.
-NOT_YET_MEASURED = {"05", "06", "07", "08"}
 TAGS = {"setup", "figure", "check", "exercise", "solution", "long-run"}
-MOST_CODE_LINES, MOST_CODE_LINES_BEFORE = 25, 30
-MOST_SETUP_LINES, MOST_SETUP_LINES_BEFORE = 12, 15
-MOST_CLASS_LINES = 45
+MOST_CODE_LINES, MOST_CLASS_LINES, MOST_SETUP_LINES = 25, 45, 12
 MOST_WORDS = 120
 MOST_CODE_CELLS_IN_A_ROW = 2
 MOST_EXERCISES_OF_A_DIVE = 2
@@ -53,23 +48,21 @@ INSTALL = re.compile(r"\b(pip3?|conda|mamba|apt|apt-get|npm)\b[\w\s-]*\binstall\
 def check_lesson(lesson: Path) -> list[str]:
     """Return what breaks the course's rules in a lesson, one sentence each."""
     cells = read_lesson(lesson).cells
-    is_measured = number_of(lesson) not in NOT_YET_MEASURED
     problems = [
         f"{lesson.stem}, cell {number} ({first_line(cell)!r}): {problem}"
         for number, cell in enumerate(cells, 1)
-        for problem in check_cell(cell, is_measured)
+        for problem in check_cell(cell)
     ]
-    checks = [check_order]
-    if is_measured:
-        checks += [check_dive_measure if is_dive(lesson) else check_core_measure]
-    if not is_dive(lesson):
-        checks += [check_quiz]
+    if is_dive(lesson):
+        checks = [check_order, check_dive_measure]
+    else:
+        checks = [check_order, check_core_measure, check_quiz]
     for check in checks:
         problems += [f"{lesson.stem}: {problem}" for problem in check(cells)]
     return problems + [f"{lesson.stem}: {p}" for p in wrong_numbers(prose(cells))]
 
 
-def check_cell(cell: NotebookNode, is_measured: bool = True) -> Iterator[str]:
+def check_cell(cell: NotebookNode) -> Iterator[str]:
     """Yield what is wrong with one cell by itself."""
     tags = {*tags_of(cell)}
     for tag in sorted(tags - TAGS):
@@ -82,15 +75,14 @@ def check_cell(cell: NotebookNode, is_measured: bool = True) -> Iterator[str]:
             yield f"{words} words of prose, at most {most}."
         return
     lines, has_class = count_code_lines(cell.source)
-    most = MOST_CODE_LINES if is_measured else MOST_CODE_LINES_BEFORE
-    most = MOST_CLASS_LINES if has_class else most
+    most = MOST_CLASS_LINES if has_class else MOST_CODE_LINES
     if "setup" in tags:
-        most = MOST_SETUP_LINES if is_measured else MOST_SETUP_LINES_BEFORE
+        most = MOST_SETUP_LINES
     if lines > most:
         yield f"{lines} code lines, at most {most}."
     if INSTALL.search(cell.source):
         yield "installs something; constraints.txt and pyproject.toml do that."
-    needs_goal = is_measured and not tags & {"setup", "exercise", "solution"}
+    needs_goal = not tags & {"setup", "exercise", "solution"}
     if needs_goal and not BEGINS_WELL.match(cell.source):
         yield "should begin with a comment that names its goal."
 
@@ -159,9 +151,7 @@ def size_line(lesson: Path) -> str:
         f"{unit} {count}/{most}"
         for count, most, unit in zip(counts(found), budget, UNITS, strict=True)
     ]
-    before = number_of(lesson) in NOT_YET_MEASURED
     parts += [f"minutes of exercises {found.exercise_minutes}"]
-    parts += ["not yet held to it"] if before else []
     return f"{lesson.stem}: {', '.join(parts)}"
 
 
