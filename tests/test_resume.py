@@ -37,6 +37,37 @@ def straight(tmp_path_factory):
     return folder, *small.run(folder)
 
 
+# --- a second training -----------------------------------------------------------
+
+
+def test_the_same_cell_run_twice_is_told_to_resume_and_nothing_is_touched(tmp_path):
+    options = small.setting(tmp_path)
+    train(**options)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    weights = copy.deepcopy(options["model"].state_dict())
+    with pytest.raises(ValueError, match=r"taken 15 steps already.*resume=True"):
+        train(**options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert same_state(options["model"].state_dict(), weights)
+    again = train(**options, resume=True)  # as it says
+    assert len(again) == small.NUM_EPOCHS
+
+
+def test_a_new_training_in_the_same_folder_keeps_the_earlier_ones_files(
+    tmp_path, capsys
+):
+    small.run(tmp_path)
+    before = {name: (tmp_path / f"{name}.pt").read_bytes() for name in ("best", "last")}
+    small.run(tmp_path, num_epochs=1)
+    said = capsys.readouterr().out
+    for name, content in before.items():
+        assert (tmp_path / f"{name}.previous.pt").read_bytes() == content
+        assert f"{name}.pt is {name}.previous.pt now" in said
+    assert len(load_checkpoint(tmp_path / "last.pt")["history"]["lr"]) == 1
+    small.run(tmp_path, num_epochs=2, resume=True)  # is the same training: no word
+    assert not capsys.readouterr().out
+
+
 # --- interruptions ----------------------------------------------------------------
 
 

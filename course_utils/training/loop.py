@@ -162,7 +162,8 @@ def train(
         criterion: Mean loss of a batch; default cross-entropy.
         scheduler: Stepped after each batch (`OneCycleLR`, `CyclicLR`), with the
             validation loss (`ReduceLROnPlateau`), or after each epoch (others).
-        save_path: Folder for ``last.pt`` (all that a resume needs) and ``best.pt``.
+        save_path: Folder for ``last.pt`` (all that a resume needs) and ``best.pt``. A
+            new training keeps an earlier one's as ``….previous.pt``.
         resume: Go on from ``last.pt`` if there is one.
         amp: Compute in 16 bits; ``"auto"``: where the device does so natively.
         early_stopping: Stop after this many epochs without a better validation
@@ -173,7 +174,8 @@ def train(
 
     Raises:
         ValueError: If a loader is empty, a label is outside the classes, the optimizer
-            holds nothing of the model, or an argument does not fit.
+            holds nothing of the model, the scheduler was used before, or an argument
+            does not fit.
         FloatingPointError: If the loss is no longer a finite number.
         torch.OutOfMemoryError: If a batch does not fit into the GPU's memory.
         CheckpointError: If ``last.pt`` is damaged, or belongs to another run.
@@ -196,6 +198,8 @@ def train(
     with run.rolled_back_on_failure():
         if resume:
             run.resume(tell=progress)
+        if not run.history:
+            validation.check_unused(scheduler)
         while len(run.history) < num_epochs and not run.out_of_patience(early_stopping):
             run.begin_epoch()
             fitted = train_one_epoch(

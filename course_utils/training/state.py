@@ -162,11 +162,20 @@ class RunState:
         self.after_last_epoch = self.state()
         if self.folder is None or rank() > 0:
             return
+        if len(self.history) == 1:
+            self.keep_previous()
         if is_best:
             best = describe(self.model, self.loader.dataset)
             best |= {"epoch": len(self.history), "val_accuracy": val.accuracy}
             save_checkpoint(self.folder / "best.pt", {"model": self.best, **best})
         save_checkpoint(self.folder / "last.pt", self.after_last_epoch)
+
+    def keep_previous(self) -> None:
+        """Put what an earlier training left in the same folder aside."""
+        earlier = [self.folder / f"{name}.pt" for name in ("last", "best")]
+        for path in filter(Path.is_file, earlier):
+            path.replace(path.with_suffix(".previous.pt"))
+            print(f"An earlier training's {path.name} is {path.stem}.previous.pt now.")
 
     @contextmanager
     def rolled_back_on_failure(self) -> Iterator[None]:

@@ -44,6 +44,16 @@ def check_steps(losses: list[Tensor], last_step: int) -> None:
         check_finite(loss, f"step {step}")
 
 
+def check_unused(scheduler: LRScheduler | None) -> None:
+    """Raise if a training that begins would go on with a schedule that has begun."""
+    if scheduler is not None and scheduler.last_epoch > 0:
+        raise ValueError(
+            f"The schedule has taken {scheduler.last_epoch} steps already: for a new "
+            "training, build network, optimizer and scheduler anew; to go on with the "
+            "one in a folder, give save_path and resume=True."
+        )
+
+
 def check_run(
     model: nn.Module,
     optimizer: Optimizer,
