@@ -1,23 +1,35 @@
 """Lesson 06: what it writes out is the package's, and its checks judge."""
 
+import ast
 import copy
+import hashlib
+import io
+import types
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from lesson_code import definitions
-from torch import nn
+from lesson_files import find_lessons, read_lesson
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.models import get_model_weights
 from torchvision.transforms import v2
 
-from course_classroom.checks import lesson_06 as check
 from course_utils.data import photos
-from course_utils.data.photo_splits import split_by_class
-from course_utils.models import cifar_resnet, resnet18
-from course_utils.pretrained import transfer
+from course_utils.data.photo_splits import PhotoSplits, split_by_class
+from course_utils.models import cifar_resnet, resnet18, resnet34
+from course_utils.pretrained import DownloadError, backbones, transfer
+from course_utils.results import load_results
 
 NAME = "06_transfer_learning"
 LESSON = definitions(NAME)
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+
+
+def cells(name):
+    (lesson,) = (path for path in find_lessons() if path.stem == name)
+    return read_lesson(lesson).cells
 
 
 def to_input():
@@ -73,21 +85,126 @@ def test_the_lessons_rates_are_the_packages(network):
         assert set(map(id, a["params"])) == set(map(id, b["params"]))
 
 
-@pytest.mark.parametrize("size", [(90, 90), (60, 90), (90, 60), (40, 100)])
-def test_a_strip_is_never_higher_than_two_thirds_of_its_width(size):
-    strip = LESSON["widened"](some_photo(*size))
-    assert strip.shape[2] == size[1]
-    assert strip.shape[1] == min(size[0], size[1] * 2 // 3)
+def test_the_lessons_new_head_is_the_packages():
+    models = []
+    for replace in (LESSON["replace_head"], transfer.replace_head):
+        torch.manual_seed(1)
+        models.append(replace(cifar_resnet(8), 4))
+    for a, b in zip(*(model.parameters() for model in models), strict=True):
+        assert torch.equal(a, b)
+    assert [model.architecture["num_classes"] for model in models] == [4, 4]
+
+
+@pytest.mark.parametrize("freeze", [LESSON["freeze_norms"], transfer.freeze_norms])
+def test_frozen_norms_keep_their_statistics_also_in_a_copy(freeze):
+    model = cifar_resnet(8)
+    assert freeze(model) is model
+    for network in (model, copy.deepcopy(model)):
+        before = {name: value.clone() for name, value in network.named_buffers()}
+        network.train()(3 * torch.randn(4, 3, 16, 16))
+        assert all(torch.equal(before[n], v) for n, v in network.named_buffers())
+        assert network.training
+        assert all(p.requires_grad for p in network.parameters())
 
 
 def test_drift_is_measured_in_old_deviations():
     before, after = cifar_resnet(8), cifar_resnet(8)
     before.bn1.running_var.fill_(4.0)
+    assert LESSON["largest_drift"](before, after) == 0
     after.bn1.running_mean.fill_(3.0)
-    moved = LESSON["drift"](before, after)
-    assert moved[0] == pytest.approx(1.5)
-    assert not any(moved[1:])
-    assert len(moved) == len(LESSON["norms_of"](before)) == 7
+    assert LESSON["largest_drift"](before, after) == pytest.approx(1.5)
+
+
+def test_training_the_head_moves_nothing_else():
+    model = cifar_resnet(8, num_classes=5)
+    before = copy.deepcopy(model.state_dict())
+    data = TensorDataset(torch.randn(12, 3, 16, 16), torch.arange(12) % 5)
+    LESSON["train_head"](model, DataLoader(data, 4), 2, 0.01)
+    after = model.state_dict()
+    moved = {n for n, w in after.items() if not torch.equal(w, before[n])}
+    assert moved == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize("way", ["scratch", "frozen", "finetuned", "head-first"])
+def test_the_lessons_rates_are_those_that_the_study_chose(way):
+    (cell,) = (c for c in cells(NAME) if "RATES = {" in c.source)
+    (line,) = (x for x in cell.source.splitlines() if x.startswith("RATES = "))
+    for run in load_results(f"06_rates-imagenet200-{way}-photos"):
+        assert ast.literal_eval(line.removeprefix("RATES = "))[way] == run["lr"]
+
+
+# ImageNet's own weights, from a stand-in file of the right shape
+
+
+def imagenet_cell():
+    (cell,) = (c for c in cells(NAME) if "DOWNLOAD = False" in c.source)
+    return cell.source
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A data folder with random weights under the right name and checksum."""
+    file = io.BytesIO()
+    torch.manual_seed(0)
+    torch.save(resnet34().state_dict(), file)
+    digits = hashlib.sha256(file.getvalue()).hexdigest()[:8]
+    path = tmp_path / "imagenet" / f"resnet34-{digits}.pth"
+    path.parent.mkdir()
+    path.write_bytes(file.getvalue())
+    weights = get_model_weights("resnet34").IMAGENET1K_V1.value
+    monkeypatch.setattr(weights, "url", f"https://127.0.0.1:9/{path.name}")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return path
+
+
+def run_imagenet_cell(data_dir):
+    """Run the cell with what the lesson has by then, on few and small drawings."""
+    drawn = [some_photo(24, 20 + k, seed=k) for k in range(30)]
+    labels = np.arange(30) % 2
+    splits = PhotoSplits(
+        name="drawings",
+        source="a test",
+        is_photos=False,
+        classes=("one", "two"),
+        photos=drawn,
+        labels=labels,
+        split=split_by_class(labels),
+    )
+    session = SimpleNamespace(data_dir=data_dir, device=torch.device("cpu"))
+    known = {"per_class": 3, "session": session, "splits": splits}
+    # the lesson's own functions, and those of its names that they look up
+    names = LESSON | known | {"RATES": {"frozen": 0.003}}
+    names["probe"] = types.FunctionType(LESSON["probe"].__code__, names)
+    exec(imagenet_cell(), names)
+
+
+def test_the_imagenet_cell_runs_on_a_file_of_the_right_shape(stand_in, capsys):
+    run_imagenet_cell(stand_in.parents[1])
+    said = capsys.readouterr().out
+    assert "torchvision's resnet34, trained on ImageNet: " in said
+    assert said.strip().endswith("of 2 test photos right")
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_without_the_file_the_cell_says_so_and_downloads_nothing(
+    tmp_path, monkeypatch, capsys, is_there
+):
+    monkeypatch.setattr(backbones, "download", None)  # to call it is an error
+    run_imagenet_cell(tmp_path if is_there else None)
+    assert "weights are not there: nothing was computed." in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_another_network_under_its_name_are_refused(stand_in):
+    torch.save(resnet18().state_dict(), stand_in)
+    with pytest.raises(DownloadError, match="or damaged there, and COURSE_OFFLINE"):
+        backbones.load_backbone("resnet34", stand_in.parents[1])
+
+
+def test_an_image_too_small_to_train_on_is_one_sentence_of_pytorchs():
+    network = resnet18(num_classes=2)
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.randn(1, 3, 32, 32))  # at the end 1 × 1, one image
 
 
 # typical wrong answers
@@ -98,6 +215,15 @@ def without_buffers(model, state_dict):
     buffers = {name for name, _ in model.named_buffers()}
     missing = sorted(own.keys() - state_dict.keys())
     unexpected = sorted(state_dict.keys() - own.keys() - buffers)
+    common = own.keys() & state_dict.keys()
+    misfits = sorted(n for n in common if own[n].shape != state_dict[n].shape)
+    return missing, unexpected, misfits
+
+
+def parameters_only(model, state_dict):
+    own = dict(model.named_parameters())
+    missing = sorted(own.keys() - state_dict.keys())
+    unexpected = sorted(state_dict.keys() - own.keys())
     common = own.keys() & state_dict.keys()
     misfits = sorted(n for n in common if own[n].shape != state_dict[n].shape)
     return missing, unexpected, misfits
@@ -173,58 +299,49 @@ def one_fold_too_few(labels, num_folds, seed=0):
     return LESSON["stratified_folds"](labels, num_folds - 1, seed)
 
 
-def gradients_only(model):
-    model.requires_grad_(False)
-    model.fc.requires_grad_(True)
-    return model
+def as_lists(labels, num_folds, seed=0):
+    folds = LESSON["stratified_folds"](labels, num_folds, seed)
+    return [fold.tolist() for fold in folds]
 
 
-def eval_once(model):
-    return gradients_only(model).eval()
+def no_gradients_only(model, name):
+    learning = LESSON["freeze_before"](model, name)
+    model.train()
+    return learning
 
 
-def everything_frozen(model):
-    return LESSON["keep_frozen"](model).requires_grad_(False)
+def eval_only(model, name):
+    learning = LESSON["freeze_before"](model, name)
+    model.requires_grad_(True)
+    return learning
 
 
-def statistics_only(model):
-    LESSON["keep_frozen"](model)
-    return model.requires_grad_(True)
+def all_in_eval(model, name):
+    learning = LESSON["freeze_before"](model, name)
+    model.eval()
+    return learning
 
 
-def no_momentum(model):
-    for part in model.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.momentum = 0.0
-    return gradients_only(model)
+def one_part_only(model, name):
+    for part_name, part in model.named_children():
+        part.requires_grad_(part_name == name)
+        part.train(part_name == name)
+    return list(getattr(model, name).parameters())
 
 
-def bound_to_the_first(model):
-    def train(mode=True):
-        nn.Module.train(model, False)
-        model.training = mode
-        model.fc.train(mode)
-        return model
-
-    model.train = train
-    return gradients_only(model)
+def without_the_part_itself(model, name):
+    learning, part = LESSON["freeze_before"](model, name), getattr(model, name)
+    own = {id(p) for p in part.parameters()}
+    return [p for p in learning if id(p) not in own]
 
 
-def never_trains(model):
-    class Still(type(model)):
-        def train(self, mode=True):
-            return super().train(False)
-
-    model.__class__ = Still
-    return gradients_only(model)
+def every_parameter(model, name):
+    LESSON["freeze_before"](model, name)
+    return list(model.parameters())
 
 
 def always_five(labels, num_folds, seed=0):
     return LESSON["stratified_folds"](labels, 5, seed)
-
-
-def in_a_wrapper(model):
-    return nn.Sequential(LESSON["keep_frozen"](model))
 
 
 def beyond_the_end(labels, num_folds, seed=0):
@@ -239,6 +356,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("loading_report", misfits_missing, "the third list only"),
     ("loading_report", unsorted, "not sorted"),
     ("loading_report", loads_it, "no loading"),
+    ("loading_report", parameters_only, "state_dict() has both"),
     ("loading_report", all_names, "three empty lists"),
     ("stratified_folds", not_stratified, "each class by itself"),
     ("stratified_folds", always_five, "how many does num_folds"),
@@ -249,43 +367,11 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("stratified_folds", masks, "not a mask"),
     ("stratified_folds", unseeded, "default_rng(seed)"),
     ("stratified_folds", one_fold_too_few, "how many does num_folds"),
-    ("keep_frozen", gradients_only, "drift after model.train()"),
-    ("keep_frozen", in_a_wrapper, "without a wrapper"),
-    ("keep_frozen", eval_once, "drift after model.train()"),
-    ("keep_frozen", everything_frozen, "should still learn"),
-    ("keep_frozen", statistics_only, "of the body require gradients"),
-    ("keep_frozen", no_momentum, "normalises by the batch"),
-    ("keep_frozen", bound_to_the_first, "in a deep copy"),
-    ("keep_frozen", never_trains, "only the body is to stay"),
+    ("stratified_folds", as_lists, "np.concatenate"),
+    ("freeze_before", no_gradients_only, "eval() for what stands before"),
+    ("freeze_before", eval_only, "still need gradients"),
+    ("freeze_before", all_in_eval, "are in eval() mode"),
+    ("freeze_before", one_part_only, "need no gradient"),
+    ("freeze_before", without_the_part_itself, "the part called `name` learns"),
+    ("freeze_before", every_parameter, "what shall move, once"),
 ]
-
-
-def test_a_network_of_its_own_class_is_accepted_too(capsys):
-    def own_class(model):
-        class Frozen(type(model)):
-            def train(self, mode=True):
-                super().train(False)
-                self.training = mode
-                self.fc.train(mode)
-                return self
-
-        model.__class__ = Frozen
-        return gradients_only(model)
-
-    assert check.keep_frozen(own_class)
-    assert capsys.readouterr().out.startswith("✓")
-
-
-def test_a_frozen_network_survives_the_courses_own_training_loop():
-    from torch.utils.data import DataLoader, TensorDataset
-
-    from course_utils.training import train_one_epoch
-
-    torch.manual_seed(0)
-    model = LESSON["keep_frozen"](cifar_resnet(8, num_classes=5))
-    start = copy.deepcopy(model.state_dict())
-    data = TensorDataset(torch.randn(12, 3, 8, 8), torch.arange(12) % 5)
-    optimizer = torch.optim.SGD(model.fc.parameters(), 0.1)
-    train_one_epoch(model, DataLoader(data, 4), optimizer)
-    moved = {n for n, w in model.state_dict().items() if not torch.equal(w, start[n])}
-    assert moved == {"fc.weight", "fc.bias"}

@@ -1,18 +1,20 @@
 """Checks of the exercises of lesson 06."""
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import left_alone, list_of, module, refused, several
+from course_classroom.checks.values import left_alone, list_of, refused, several
 from course_utils.models import cifar_resnet
 
 Names = Sequence[str]
+NO_BUFFERS = (
+    "The report does not treat buffers as it treats parameters. Hint: BatchNorm's "
+    "running statistics are loaded as well; state_dict() has both."
+)
 
 
 @exercise(hint="both have names as keys, and sets of names can be subtracted.")
@@ -22,7 +24,11 @@ def loading_report(
     """Return a sentence if `answer` names what is missing, unexpected or misfits."""
     model = cifar_resnet(8, num_classes=5)
     weights = {name: value + 1 for name, value in model.state_dict().items()}
-    if any(_three_lists(answer(model, dict(model.state_dict())))):
+    parts = _three_lists(answer(model, dict(model.state_dict())))
+    found = {name for part in parts for name in part}
+    if found and found <= {name for name, _ in model.named_buffers()}:
+        raise Wrong(NO_BUFFERS)
+    if found:
         raise Wrong(
             "For a model and its own state dict it does not give three empty lists. "
             "Hint: then every name is on both sides, in the same shape."
@@ -45,10 +51,7 @@ def loading_report(
             "has and the file does not."
         )
     if set(missing) == set(right[0]) - {"layer2.0.bn1.running_mean"}:
-        raise Wrong(
-            "Parameters are reported, but buffers are not. Hint: BatchNorm's running "
-            "statistics are loaded as well; state_dict() has both."
-        )
+        raise Wrong(NO_BUFFERS)
     if set(right[2]) & set(missing + unexpected):
         raise Wrong(
             "A name that is on both sides in different shapes is reported as missing "
@@ -71,6 +74,9 @@ def loading_report(
 def _three_lists(found: Sequence[Names]) -> list[list[str]]:
     parts = several(found, 3, "three lists of names")
     return [list_of(part, str, "a list of names in each of three") for part in parts]
+
+
+ONE_ARRAY = "Hint: np.concatenate makes one array of several."
 
 
 @exercise(hint="shuffle one class's positions, cut them into parts, then the next.")
@@ -118,88 +124,57 @@ def _folds(found: Sequence[np.ndarray], images: int) -> list[np.ndarray]:
     hint = "Hint: how many does num_folds ask for?"
     folds = several(found, 4, "a list of 4 folds", hint)
     for fold in folds:
-        if not isinstance(fold, np.ndarray | list) or np.ndim(fold) != 1:
-            raise refused(fold, "an array of positions in each fold")
-        if np.asarray(fold).dtype.kind not in "iu":
+        if not isinstance(fold, np.ndarray) or fold.ndim != 1:
+            raise refused(fold, "an array of positions in each fold", ONE_ARRAY)
+        if fold.dtype.kind not in "iu":
             raise Wrong("A fold holds no whole numbers. Hint: positions, not a mask.")
         if min(fold) < 0 or max(fold) >= images:
             raise Wrong(
                 f"A fold reaches from {min(fold)} to {max(fold)}; positions from 0 to "
                 f"{images - 1} were expected. Hint: positions among all photos."
             )
-    return [np.asarray(fold) for fold in folds]
+    return folds
 
 
-@exercise(
-    hint="train() is called again and again; what runs before each forward pass, or "
-    "in each train(), and goes along with a copy?"
-)
-def keep_frozen(answer: Callable[[nn.Module], nn.Module]) -> str:
-    """Return a sentence if `answer` freezes all but the head, whatever the mode."""
-    model = cifar_resnet(8, num_classes=5)
-    images = 2 + 3 * torch.randn(6, 3, 16, 16)
-    with torch.no_grad():
-        expected = model.eval()(images)
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    frozen = module(answer(model))
-    if not isinstance(getattr(frozen, "fc", None), nn.Linear):
-        raise Wrong(
-            f"The {type(frozen).__name__} that comes back has no linear head fc. Hint: "
-            "change the model itself, without a wrapper."
-        )
-    free = {name for name, p in frozen.named_parameters() if p.requires_grad}
-    if not {"fc.weight", "fc.bias"} <= free:
-        raise Wrong("The head does not require gradients. Hint: it should still learn.")
-    if free - {"fc.weight", "fc.bias"}:
-        raise Wrong(
-            f"{len(free) - 2} parameters of the body require gradients. Hint: "
-            "requires_grad_(False) first, then free the head."
-        )
-    _refuse_drift(frozen, images, expected, start, "after model.train()")
-    twin = copy.deepcopy(frozen)
-    for part in twin.modules():  # train() of the copy, not of the first, must mend it
-        part.training = True
-    _refuse_drift(twin, images, expected, start, "in a deep copy")
-    frozen.train()
-    if not (frozen.training and frozen.fc.training):
-        raise Wrong(
-            "After train(), the model or its head is not in training mode. Hint: only "
-            "the body is to stay in eval()."
-        )
-    frozen.zero_grad()
-    F.cross_entropy(frozen(images), torch.arange(6) % 5).backward()
-    if frozen.fc.weight.grad is None or not frozen.fc.weight.grad.any():
-        raise Wrong("The head gets no gradient. Hint: no torch.no_grad() around it.")
-    frozen.eval()
-    if frozen.training or frozen.fc.training:
-        raise Wrong(
-            "After eval(), the model or its head is still in training mode. Hint: "
-            "train(False) is what eval() calls."
-        )
-    return "train() as often as it likes: the body stays where it was."
+@exercise(hint="walk through named_children() and note when `name` is reached.")
+def freeze_before(answer: Callable[[nn.Module, str], list[nn.Parameter]]) -> str:
+    """Return a sentence if `answer` freezes what stands before a part, and no more."""
+    order = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3", "avgpool", "fc")
+    for name in ("fc", "layer3", "conv1"):
+        model = cifar_resnet(8, num_classes=5)
+        learning = order[order.index(name) :]
+        given = list_of(answer(model, name), Tensor, "a list of parameters")
+        _refuse_the_wrong_parts(model, name, learning)
+        right = [p for part in learning for p in getattr(model, part).parameters()]
+        here, there = {id(p) for p in given}, {id(p) for p in right}
+        if there - here:
+            raise Wrong(
+                f'With name="{name}" {len(there - here)} parameters that learn are not '
+                "in the list. Hint: the part called `name` learns, and all after it."
+            )
+        if here - there or len(given) > len(here):
+            raise Wrong(
+                f'With name="{name}" the list has {len(given)} parameters where '
+                f"{len(right)} learn. Hint: an optimiser gets what shall move, once."
+            )
+    return "Gradients, statistics and the optimiser's list agree on what learns."
 
 
-def _refuse_drift(
-    model: nn.Module,
-    images: Tensor,
-    expected: Tensor,
-    start: Mapping[str, Tensor],
-    when: str,
-) -> None:
-    """Raise if the body computes or keeps something else than it did in eval()."""
-    for _ in range(2):  # a loop calls train() in every epoch
-        model.train()
-        with torch.no_grad():
-            found = model(images)
-    now = model.state_dict()
-    if any(not torch.equal(now[n], start[n]) for n in start if "running" in n):
-        raise Wrong(
-            f"BatchNorm's running statistics drift {when}. Hint: something must put "
-            "the body back into eval() each time, on the model that is running."
-        )
-    if not torch.allclose(found, expected, atol=1e-4):
-        raise Wrong(
-            f"The statistics stay, but {when} the logits are not those of eval(). "
-            "Hint: in training mode BatchNorm normalises by the batch, whatever its "
-            "momentum."
-        )
+def _refuse_the_wrong_parts(model: nn.Module, name: str, learning: Names) -> None:
+    """Raise if a part is frozen that should learn, or the other way round."""
+    for part_name, part in model.named_children():
+        needed = {p.requires_grad for p in part.parameters()}
+        learns = part_name in learning
+        if needed - {learns}:
+            raise Wrong(
+                f'With name="{name}" {part_name} has parameters that '
+                + ("need no gradient." if learns else "still need gradients.")
+                + " Hint: requires_grad_(False) for what stands before `name`, only."
+            )
+        norms = [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
+        if any(norm.training != learns for norm in norms):
+            raise Wrong(
+                f'With name="{name}" the norms of {part_name} are in '
+                + ("eval() mode." if learns else "training mode, and drift.")
+                + " Hint: eval() for what stands before `name`, only."
+            )

@@ -139,7 +139,8 @@ def _is_stub(error: BaseException) -> bool:
 def _whose(error: BaseException, check: Callable[..., str]) -> str:
     """Return a sentence that says where an exception came from, and a hint."""
     kind = type(error).__name__
-    reason = (str(error).strip().splitlines() or ["no message"])[0]
+    first, *others = str(error).strip().splitlines() or ["no message"]
+    reason = f"{first} {others[0].strip()}" if first[-1:] == ":" and others else first
     reason = f"{reason[:MOST_LETTERS]}…" if reason[MOST_LETTERS:] else reason.strip(".")
     frames = [
         (frame, line)

@@ -52,7 +52,7 @@ def load_flowers102(
         DownloadError: If the photos are neither there nor to be had.
         ValueError: If there is no such protocol, or a file is damaged.
 
-    Taught in: lesson 06, "Flowers-102, and what may be compared".
+    Taught in: lesson 06b, "Flowers-102, and what may be compared".
     """
     if protocol not in PROTOCOLS:
         raise ValueError(

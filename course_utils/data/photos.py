@@ -293,8 +293,6 @@ def suggested_workers(device: torch.device, *, in_memory: bool) -> int:
     Args:
         device: Where the network is.
         in_memory: Whether the photos are decoded already.
-
-    Taught in: lesson 06, "From a photo to a batch".
     """
     if device.type == "cpu" and in_memory:
         return 0
