@@ -94,7 +94,8 @@ def several(found: Any, length: int, expected: str, hint: str = READ) -> list:
 
 def list_of(found: Any, kind: type | UnionType, expected: str) -> list:
     """Return the items of a list, tuple or array, each of that kind."""
-    if not isinstance(found, list | tuple | np.ndarray) or np.ndim(found) == 0:
+    kinds = list | tuple | np.ndarray
+    if not isinstance(found, kinds) or getattr(found, "ndim", 1) == 0:
         raise refused(found, expected)
     if not all(isinstance(item, kind) for item in found):
         raise refused(found, expected)
