@@ -133,6 +133,14 @@ def test_the_lessons_rates_are_those_that_the_study_chose(way):
         assert ast.literal_eval(line.removeprefix("RATES = "))[way] == run["lr"]
 
 
+def test_the_lessons_word_on_low_rates_holds():
+    for run in load_results("06_rates-imagenet200-finetuned-photos"):
+        seeds = run["val_accuracy"].values()
+        means = [np.mean(accuracies) for accuracies in seeds]
+        assert 0 < means.index(max(means)) < len(means) - 1
+        assert np.ptp(means) < 0.01 < min(map(np.ptp, seeds))
+
+
 # ImageNet's own weights, from a stand-in file of the right shape
 
 
