@@ -1,8 +1,6 @@
-"""Lesson 07: what it writes out is right, its host plays along, its checks judge."""
+"""Lesson 07: what it writes out is right, and its checks judge."""
 
-import threading
-import warnings
-from http.server import ThreadingHTTPServer
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,18 +8,18 @@ import pytest
 import torch
 from lesson_code import definitions
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
 from course_utils.models import cifar_resnet
-from course_utils.prediction import WebError, load_image, web
 from course_utils.pretrained import own_or_shipped
 from course_utils.session import Session
 from course_utils.training.state import save_checkpoint
 
 NAME = "07_prediction"
-LESSON = definitions(NAME)
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
+LESSON = definitions(NAME)
 
 
 @pytest.fixture
@@ -35,54 +33,56 @@ def images():
 @pytest.fixture
 def lesson(monkeypatch):
     """What the lesson's functions find in the notebook."""
-    torch.manual_seed(0)
-    model = cifar_resnet(8).eval()
-    for name, value in {
-        "session": SimpleNamespace(device=torch.device("cpu")),
-        "predictor": SimpleNamespace(
-            model=model, transform=evaluation_transform(16, MEAN, STD)
-        ),
-        "data": {"mean": MEAN, "std": STD},
-        "size": 16,
-        "resize": 18,
-        "rng": np.random.default_rng(0),
-    }.items():
-        monkeypatch.setitem(LESSON, name, value)
+    monkeypatch.setitem(LESSON, "rng", np.random.default_rng(0))
+    monkeypatch.setitem(LESSON, "session", SimpleNamespace(device=torch.device("cpu")))
     return LESSON
 
 
 def test_logits_do_not_depend_on_the_batch(lesson, images, one_thread):
-    model, transform = lesson["predictor"].model, lesson["predictor"].transform
+    torch.manual_seed(0)
+    model, transform = cifar_resnet(8).eval(), evaluation_transform(16, MEAN, STD)
     with torch.no_grad():
         alone = torch.cat([model(transform(one)[None]) for one in images])
-    assert torch.allclose(lesson["logits_of"](images), alone.double(), atol=1e-5)
-    untouched = lesson["logits_of"](images, lambda one: one / 255.0)
-    assert untouched.shape == (35, 10)
-    assert not torch.allclose(untouched, alone.double(), atol=1e-2)
+    found = lesson["logits_of"](model, images, transform, 8)
+    assert torch.allclose(found, alone.double(), atol=1e-5)
 
 
-def test_the_right_transform_is_the_packages(lesson, images):
-    ours = lesson["wrong"]()(images[0])
-    assert torch.equal(ours, evaluation_transform(16, MEAN, STD, 18)(images[0]))
-    assert lesson["wrong"](last=[])(images[0]).min() >= 0
-    assert lesson["wrong"](scale=False, last=[])(images[0]).max() > 1
+def test_the_right_preparation_is_the_packages(lesson, images):
+    right = evaluation_transform(16, MEAN, STD, 18)(images[0])
+    prepare = partial(lesson["prepare"], images[0], crop=16)
+    assert torch.allclose(prepare(18, mean=MEAN, std=STD), right, atol=1e-6)
+    raw = partial(prepare, mean=[0, 0, 0], std=[1, 1, 1])
+    assert 0 <= raw(18).min() <= raw(18).max() <= 1
+    assert raw(18, divisor=1).max() > 1
+    assert torch.equal(raw(18, bgr=True), raw(18).flip(0))
+    assert not torch.equal(raw(None), raw(18))
+    assert raw(9, crop=8).shape == (3, 8, 8)
 
 
-def test_scores_of_strangeness():
+def test_doubt_sees_differences_and_energy_sees_heights():
     logits = torch.tensor([[0.0, 0.0, 0.0], [3.0, 0.0, -1.0], [103.0, 100.0, 99.0]])
-    scores = LESSON["strangeness"](logits.double())
+    logits = logits.double()
     e = np.exp([3.0, 0.0, -1.0])
-    p = e / e.sum()
-    assert scores["doubt"].numpy() == pytest.approx([2 / 3, *[1 - p[0]] * 2])
-    entropy = -(p * np.log(p)).sum()
-    assert scores["entropy"].numpy() == pytest.approx([np.log(3), entropy, entropy])
-    energy = -np.log(e.sum())  # moves with all logits; the others do not
-    assert scores["energy"].numpy() == pytest.approx([-np.log(3), energy, energy - 100])
+    doubt, energy = LESSON["doubt"](logits), LESSON["energy"](logits)
+    assert doubt.numpy() == pytest.approx([2 / 3, *[1 - e[0] / e.sum()] * 2])
+    low = -np.log(e.sum())
+    assert energy.numpy() == pytest.approx([-np.log(3), low, low - 100])
+    said = LESSON["energy"](torch.tensor([[4.0, 1.0, 0.0]])).item()
+    assert said == pytest.approx(-4.07, abs=0.005)  # as the text has it
 
 
-def test_a_certain_answer_has_no_entropy():
-    scores = LESSON["strangeness"](torch.tensor([[1000.0, 0.0]], dtype=torch.float64))
-    assert scores["entropy"].item() == pytest.approx(0, abs=1e-9)
+def test_auroc_is_that_of_scikit_learn():
+    generator = torch.Generator().manual_seed(0)
+    known = torch.randn(80, generator=generator)
+    strange = 0.7 + torch.randn(50, generator=generator)
+    labels, scores = [0] * 80 + [1] * 50, torch.cat([known, strange])
+    expected = roc_auc_score(labels, scores)
+    assert LESSON["auroc"](known, strange) == pytest.approx(expected)
+
+
+def test_fpr95_counts_strangers_that_are_answered():
+    known = torch.linspace(0, 1, 101)  # the threshold is 0.95
+    assert LESSON["fpr95"](known, torch.tensor([0.2, 0.9, 0.96, 2.0])) == 0.5
 
 
 def test_parts_of_a_photo_are_squares_inside_it(lesson, tmp_path):
@@ -100,72 +100,6 @@ def test_parts_of_a_photo_are_squares_inside_it(lesson, tmp_path):
         assert part[1, 0, -1] == left + high - 1
         corners.add((top, left, high))
     assert len(corners) > 15
-
-
-def test_stored_is_a_file():
-    picture = Image.new("RGB", (5, 4), (10, 20, 30))
-    assert load_image(LESSON["stored"](picture)).getpixel((4, 3)) == (10, 20, 30)
-
-
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        ("1 + 1", "works"),
-        ("1 / 0", "ZeroDivisionError: division by zero"),
-        ("warn('Old. Use the new.')", "warns: Old"),
-        ("warn('x' * 200)", f"warns: {'x' * 82}…"),
-        ("missing(home)", "NameError: name 'missing' is not defined"),
-        ("open(f'{home}/none.pt')", "No such file or directory: 'none.pt'"),
-    ],
-)
-def test_what_a_call_does_today(call, expected, monkeypatch, tmp_path):
-    monkeypatch.setitem(LESSON, "names", {"warn": warnings.warn, "home": tmp_path})
-    monkeypatch.setitem(LESSON, "home", tmp_path)
-    monkeypatch.setitem(LESSON, "folder", tmp_path / "photos")
-    assert LESSON["outcome"](call).endswith(expected)
-
-
-@pytest.fixture
-def host(monkeypatch):
-    """The lesson's web server, running; its address."""
-    monkeypatch.setitem(LESSON, "whole", b"a photo")
-    monkeypatch.setattr(LESSON["Host"], "asked", [])
-    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), LESSON["Host"])
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("photo", b"a photo"),
-        ("moved", b"a photo"),
-        ("page", b"<html>Please log in</html>"),
-    ],
-)
-def test_the_host_sends(host, name, found):
-    assert web.fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True) == found
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("missing", "was not found"),
-        ("anything", "was not found"),
-        ("circle", "redirected more than"),
-        ("busy", "is busy"),
-        ("endless", "is larger than"),
-        ("slow", "is too slow"),
-    ],
-)
-def test_the_host_plays_bad_ones(host, name, sentence):
-    limits = web.Limits(total_s=0.3 if name == "slow" else 60, max_bytes=100_000)
-    with pytest.raises(WebError, match=sentence):
-        web.fetch_image_bytes(f"{host}/{name}.jpg", allow_private=True, limits=limits)
 
 
 def flowers(source="built-in sketches"):

@@ -63,7 +63,7 @@ def top_names(
     return "The right names, whatever the order of the file."
 
 
-@exercise(hint="section 6 has the energy; below which value lies a share `keep`?")
+@exercise(hint="section 5 has the energy; below which value lies a share `keep`?")
 def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
     """Return a sentence if `answer` refuses what lies above validation's threshold."""
     generator = torch.Generator().manual_seed(3)

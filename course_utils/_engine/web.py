@@ -62,7 +62,7 @@ def fetch_image_bytes(
     Raises:
         WebError: If there is nothing to be had, within the limits; it says why.
 
-    Taught in: lesson 07, "Photos from the web".
+    Taught in: lesson 07, "From the web".
     """
     limits = limits or Limits()
     try:

@@ -69,7 +69,7 @@ def load_image(
             else, or larger than 64 megapixels. `WebError`, if an address failed.
         TypeError: If the source is of none of these kinds.
 
-    Taught in: lesson 07, "Any photo, made the same".
+    Taught in: lesson 07b, "What may be in the file".
     """
     name = source_name(source)
     if isinstance(source, np.ndarray):
@@ -111,7 +111,7 @@ def sample_photos() -> dict[str, Path]:
     scikit-learn brings a temple (``china``) and a dahlia (``flower``); scikit-image,
     where it is installed, a cat (``chelsea``) and more. Nothing is imported.
 
-    Taught in: lesson 07, "Photos from the web".
+    Taught in: lesson 07, "Two networks, the same photos".
     """
     found = {}
     for package, folder, files in SAMPLES:

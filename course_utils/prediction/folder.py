@@ -111,7 +111,7 @@ def predict_folder(
         ValueError: If `batch_size` is below 1.
         OSError: If the CSV cannot be written.
 
-    Taught in: lesson 07, "A folder".
+    Taught in: lesson 07, "A folder, an address, an upload".
     """
     checks.check_at_least_one(batch_size, "batch_size")
     paths = _list_photos(Path(folder).expanduser())

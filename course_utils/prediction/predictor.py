@@ -113,7 +113,7 @@ def load_predictor(
         CheckpointError: If there is no such checkpoint, or it is damaged, or says
             nothing of its classes and its transform.
 
-    Taught in: lesson 07, "What a checkpoint brings".
+    Taught in: lesson 07, "What must travel with the weights".
     """
     if isinstance(weights, Predictor):
         return weights
