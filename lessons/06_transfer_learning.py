@@ -536,13 +536,13 @@ print(f"test accuracy, after minus before: {drift}")
 # BatchNorm's running mean and variance are buffers. No optimiser touches them, and
 # `requires_grad` means nothing to them. In `train()` each batch replaces a tenth of the
 # old value. So seven batches go $1 - 0.9^7 = 52\,\%$ of the way to the new data's
-# statistics: about half done. The head was trained on features made with the old
+# statistics. The head was trained on features made with the old
 # ones. **Guess 3:** it can change. In one run on photos it did so by
 # 0.9 points<!-- results:
 # 06_transfer_learning-quick-photos-seed0 drift.lead -->, within luck ($p$ =
 # 0.73<!-- results:
-# 06_transfer_learning-quick-photos-seed0 drift.p_value -->): the photos' means lie
-# within a tenth of a deviation of those stored. That is not so for every start.
+# 06_transfer_learning-quick-photos-seed0 drift.p_value -->): no difference seen.
+# With another start, or stranger images, more may move.
 #
 # The remedy: keep a frozen body in `eval()`. But a training loop calls `model.train()`
 # at every epoch, and that reaches every layer. So let it no longer reach the norms.
