@@ -147,7 +147,7 @@ axis.figure.set_size_inches(6.4, 3)
 # %%
 # Fine-tune, as in lesson 06
 from course_utils.pretrained.transfer import replace_head
-from course_utils.training import sgd_one_cycle, train_one_epoch
+from course_utils.training import amp_dtype, sgd_one_cycle, train_one_epoch
 
 backbone = load_backbone("imagenet200")
 view = {"image_size": backbone.image_size, "mean": backbone.mean, "std": backbone.std}
@@ -160,8 +160,9 @@ began = replace_head(copy.deepcopy(backbone.model), len(splits.classes))
 ended = copy.deepcopy(began).to(session.device)
 num_epochs = session.pick(quick=10, full=15)
 optimizer, scheduler = sgd_one_cycle(ended, 0.01, num_epochs * len(loaders.train))
+short = amp_dtype(session.device, "auto")  # 16 bits, where the processor can
 for _ in range(num_epochs):
-    train_one_epoch(ended, loaders.train, optimizer, scheduler=scheduler)
+    train_one_epoch(ended, loaders.train, optimizer, scheduler=scheduler, dtype=short)
 
 # %% [markdown]
 # A stage put back meets neighbours that have moved, and BatchNorm's statistics behind
