@@ -16,7 +16,7 @@
 # **After this deep dive you can**
 #
 # 1. measure, stage by stage, how much of what a new task needs is laid out ready;
-# 2. say why a network may break where two trainings are joined;
+# 2. put a network together from two trainings, and mend its statistics;
 # 3. tell a gap between two networks from a gap between two protocols.
 #
 # **Know first:** [Lesson 06](06_transfer_learning.ipynb) (probes,
@@ -126,16 +126,19 @@ axis.figure.set_size_inches(6.4, 3)
 
 # %% [markdown]
 # Later stages have more channels, which helps a probe whatever they hold; the random
-# network shows by how much. On photos (three seeds, `cifar10`'s network) the last stage
+# network shows by how much. On photos (one seed, `cifar10`'s network) the last stage
 # adds NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* added.own --> for its own classes,
+# 06b_what_carries_over-quick-photos-seed0 added.own --> for its own classes,
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* added.flowers --> for flowers and
+# 06b_what_carries_over-quick-photos-seed0 added.flowers --> for flowers and
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* added.random --> with random weights.
+# 06b_what_carries_over-quick-photos-seed0 added.random --> with random weights.
 #
-# **So what:** up to its middle the network serves strangers nearly as well as its own
-# classes; its last stage serves its own.
+# An accuracy on 300 images is sure to within 6 points, so of the three only the first
+# is beyond doubt.
+#
+# **So what:** the last stage is tied to its task: it serves its own classes, and adds
+# next to nothing for strangers.
 
 # %% [markdown]
 # ## 2 · One stage put back
@@ -165,13 +168,13 @@ for _ in range(num_epochs):
     train_one_epoch(ended, loaders.train, optimizer, scheduler=scheduler, dtype=short)
 
 # %% [markdown]
-# A stage put back meets neighbours that have moved, and BatchNorm's statistics behind
-# it were measured without it. So measure the loss twice: as it is, and with the
-# statistics estimated anew from the training images, as lesson 05 did with deleted
-# blocks.
+# A stage put back changes what the norms behind it receive, and the norms of a short
+# training lag behind the weights anyway (lesson 03). So estimate the statistics anew
+# from the training images each time, as lesson 05 did with deleted blocks, in the
+# fine-tuned network, too.
 
 # %%
-# How far each stage moved, and what is lost if it is put back
+# What new statistics do, and what is lost if a stage is put back
 from course_utils.explain import renormalised
 
 
@@ -181,7 +184,10 @@ def answers_of(model):
 
 
 test_labels = metrics.collect_logits(ended, loaders.test)[1]
-usual, rows, lost = answers_of(ended), [], {}
+usual = answers_of(renormalised(ended, views.train))
+anew = metrics.compare(test_labels, usual, answers_of(ended))
+print("statistics anew, minus as they were:", anew)
+rows, lost = [], {}
 for stage in ("conv1", "layer1", "layer2", "layer3"):
     old, new = began.get_submodule(stage), ended.get_submodule(stage)
     pairs = zip(old.parameters(), new.parameters(), strict=True)
@@ -189,32 +195,34 @@ for stage in ("conv1", "layer1", "layer2", "layer3"):
     went /= sum(a.square().sum() for a in old.parameters()).sqrt()
     mixed = copy.deepcopy(ended)
     mixed.get_submodule(stage).load_state_dict(old.state_dict())
-    anew = renormalised(mixed, views.train)
-    leads = [
-        metrics.compare(test_labels, usual, answers_of(model), comparisons=8)
-        for model in (mixed, anew)
-    ]
-    lost[stage] = [lead.lead for lead in leads]
-    rows.append((stage, f"{went:.1%}", *leads))
-show_table(("stage", "moved by", "lost", "lost, statistics anew"), rows)
+    found = answers_of(renormalised(mixed, views.train))
+    lead = metrics.compare(test_labels, usual, found, comparisons=4)
+    lost[stage] = lead.lead
+    rows.append((stage, f"{went:.1%}", lead))
+show_table(("stage", "moved by", "lost if put back"), rows)
 
 # %% [markdown]
-# "Moved by" is relative to the length of the stage's weights. On photos, putting
-# `layer1`, `layer2` or `layer3` back loses
+# "Moved by" is relative to the length of the stage's weights: about 2 % in a run on
+# photos. There the new statistics alone changed the accuracy by
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* lost.layer1.1 -->,
+# 06b_what_carries_over-quick-photos-seed0 anew.lead -->; `layer1`, `layer2` and
+# `layer3` put back lost
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* lost.layer2.1 --> and
+# 06b_what_carries_over-quick-photos-seed0 lost.layer1 -->,
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* lost.layer3.1 -->, with statistics anew.
-#
+# 06b_what_carries_over-quick-photos-seed0 lost.layer2 --> and
+# NUMBER points<!-- results:
+# 06b_what_carries_over-quick-photos-seed0 lost.layer3 -->.
+
+# %% [markdown]
 # Yosinski et al. (2014) froze a trained network up to each layer in turn, trained the
 # rest anew, and found **two** things. Late layers are tied to their task, as in section
 # 1. And a cut through the *middle* hurts even on the *same* task: neighbouring layers
 # had adapted to each other, and training could not find its way back. Our experiment
-# repeats neither; it shows a relative of the second.
+# repeats neither: fine-tuning moved each stage so little that old and new still fit.
 #
-# **So what:** a stage can be general and still not fit: layers learn in company.
+# **So what:** before you blame the weights of a network put together from two, estimate
+# its statistics anew.
 
 # %% [markdown]
 # ## 3 · Flowers-102, and what may be compared
@@ -252,7 +260,7 @@ for per_class in (10, 60):
 # %% [markdown]
 # On our photos the six times as many training images alone are worth
 # NUMBER points<!-- results:
-# 06b_what_carries_over-quick-photos-seed* protocols.gain -->: same features, same
+# 06b_what_carries_over-quick-photos-seed0 protocols.gain -->: same features, same
 # classifier, same test images. So an accuracy under one protocol must not be ranked
 # against one under the other.
 #
@@ -319,6 +327,7 @@ result = {
     "seed": session.seed,
     "probes": probes,
     "added": {case: scores[-1] - scores[-2] for case, scores in cases},
+    "anew": anew._asdict(),
     "lost": lost,
     "protocols": {"10": protocols[10], "60": protocols[60], "gain": float(gain)},
 }
