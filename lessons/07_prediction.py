@@ -24,7 +24,7 @@
 # **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence, intervals) and
 # [Lesson 06](06_transfer_learning.ipynb) (the flowers, transforms).
 #
-# **Reading** 48 minutes · **exercises** 25 minutes · **run time** quick CPU about 20 s
+# **Reading** 48 minutes · **exercises** 25 minutes · **run time** quick CPU about 30 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]
@@ -198,7 +198,7 @@ plotting.plot_prediction(photo, answer.classes, answer.probabilities)
 plt.show()
 
 # %% [markdown]
-# The true class is in the file's name. One photo proves little; the next section counts.
+# The true class is in the file's name. One photo proves little; section 2 counts.
 #
 # **So what:** a prediction is weights, classes and transform together; leave one out,
 # and the number you print belongs to nothing.
@@ -292,8 +292,8 @@ heads = ("prepared and asked", "pixels", "input, mean ± deviation", "accuracy")
 show_table((*heads, "minus the first row", "accuracy recorded on photos"), rows)
 
 # %% [markdown]
-# The fifth column is the paired 95 % interval of lesson 04, in points, held to the
-# stricter bar of nine comparisons. Yours may differ from the recorded column: other
+# The fifth column is the paired 95 % interval of the difference (lesson 04), held to
+# the stricter bar of nine comparisons. Yours may differ from the recorded column: other
 # images, and perhaps another network.
 #
 # Guess 1. On photos, without a fault
@@ -306,7 +306,7 @@ show_table((*heads, "minus the first row", "accuracy recorded on photos"), rows)
 # 25.1 %<!-- results: 07_*photos* faults.not_normalised.accuracy -->,
 # where guessing gives 20. Missing normalisation and values up to 255 stand in the
 # column of means and deviations, half the pixels in that of sizes. Swapped colours and
-# a missing resize leave the numbers as they were; they show in the *picture*, below.
+# a missing resize hardly change the numbers; they show in the *picture*, below.
 
 # %% [markdown]
 # Nor do the printed probabilities warn: values up to 255 give
@@ -505,7 +505,7 @@ plt.show()
 # %% [markdown]
 # Four kinds of strangers. **Two choose** the score: CIFAR-10's images of other things
 # (or their sketches), and noise. **Two judge** it: square parts of the temple, and of
-# the dahlia. Whoever chooses and judges by the same strangers flatters himself.
+# the dahlia. Who judges by the strangers that chose flatters the score.
 
 # %%
 # Four kinds of strangers
@@ -653,7 +653,7 @@ show_table(("input", "length of the features", "energy", "confidence"), rows)
 # 1.8<!-- results: 07_*photos* far.noise.0 -->
 # against 3.4<!-- results: 07_*photos* far.test.0 -->,
 # and the energy can tell. Nobody chose that: training fixes lengths for the images it
-# sees. Far enough out, certainty always comes: at 64 times the input the mean
+# sees. Far enough out, certainty nearly always comes: at 64 times the input the mean
 # confidence on photos is
 # 99.3 %<!-- results: 07_*photos* far.test×64.2 -->.
 
@@ -731,8 +731,8 @@ axis.legend(fontsize="small", loc="upper right")
 plt.show()
 
 # %% [markdown]
-# The figure shows your data. No vertical line could part a box from the test images
-# where the two overlap.
+# The figure shows your data; orange is the median. Where a box overlaps that of the
+# test images, no threshold parts the two.
 #
 # **So what:** refusing is measured for each kind of stranger apart; what resembles the
 # training is refused least, and far away nothing is promised at all.
