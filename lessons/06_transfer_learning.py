@@ -489,10 +489,12 @@ for other in ("scratch", "frozen", "head-first"):
 # %% [markdown]
 # Yours differs from the table: one seed, fewer steps, perhaps drawings, and `train`
 # keeps the epoch that was best on validation. The intervals know the luck of the test
-# images, not that of the seed. One such run on photos gave fine-tuning a lead of
-# 8.2 points<!-- results:
-# 06_transfer_learning-quick-photos-seed0 leads.scratch.lead --> over scratch
-# ($p$ = 0.015<!-- results:
+# images, not that of the seed. And after so few batches the statistics of the norms lag
+# behind: estimated anew, they alone gave 5.5 points<!-- results:
+# 06b_what_carries_over-quick-photos-seed0 anew.lead --> (deep dive 06b).
+# One such run on photos gave fine-tuning a lead of 8.2 points<!-- results:
+# 06_transfer_learning-quick-photos-seed0 leads.scratch.lead --> over scratch ($p$ =
+# 0.015<!-- results:
 # 06_transfer_learning-quick-photos-seed0 leads.scratch.p_value -->), and no difference
 # between the three trained starts that luck could not make.
 #
