@@ -10,7 +10,6 @@ from course_utils import models
 from course_utils.explain.ablation import (
     block_deleted,
     block_names,
-    blocks_swapped,
     branch_statistics,
     renormalised,
 )
@@ -99,8 +98,6 @@ def test_everything_is_left_as_it_was_after_an_error(untouched):
         with pytest.raises(RuntimeError, match="channels"):
             branch_statistics(untouched, wrong)
     with pytest.raises(KeyError), block_deleted(untouched, block_names(untouched)[0]):
-        raise KeyError
-    with pytest.raises(KeyError), blocks_swapped(untouched, "layer1.0", "layer1.0"):
         raise KeyError
 
 
@@ -319,32 +316,11 @@ def test_renormalised_statistics_are_those_of_the_network_as_it_is(untouched):
     assert torch.equal(twin.fc.weight, untouched.fc.weight)
 
 
-def test_swapped_blocks_change_places():
-    torch.manual_seed(0)
-    model = models.cifar_resnet(14)
-    first, second = model.layer2[1], models.cifar_resnet(14).layer2[1]
-    model.layer2.append(second)
-    whole = logits(model)
-    with blocks_swapped(model, "layer2.1", "layer2.2"):
-        assert list(model.layer2)[1:] == [second, first]
-        assert not torch.equal(logits(model), whole)
-    assert torch.equal(logits(model), whole)
-    sentence = "'layer2.0' and 'layer2.1' are of different shapes"
-    with (
-        pytest.raises(ValueError, match=sentence),
-        blocks_swapped(model, "layer2.0", "layer2.1"),
-    ):
-        pass
-
-
 def test_a_block_that_does_not_exist_is_refused():
     sentence = r"no block 'layer1.7' .* did you mean layer1.0"
-    for deed in (
-        block_deleted(network(), "layer1.7"),
-        blocks_swapped(network(), "layer1.0", "layer1.7"),
-    ):
-        with pytest.raises(ValueError, match=sentence), deed:
-            pass
+    deed = block_deleted(network(), "layer1.7")
+    with pytest.raises(ValueError, match=sentence), deed:
+        pass
     with pytest.raises(ValueError, match="Linear has no block that can be deleted"):
         block_names(nn.Linear(2, 2))
 

@@ -2,17 +2,13 @@
 
 from types import SimpleNamespace
 
-import jupytext
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import small_training
 import torch
-from ipykernel.ipkernel import IPythonKernel
-from lesson_code import LESSONS, definitions
+from lesson_code import definitions
 from torch import nn
 
-from course_utils import explain, plotting
+from course_utils import explain
 from course_utils.models import (
     BasicBlock,
     Bottleneck,
@@ -64,13 +60,20 @@ def test_the_lessons_deletion_is_the_packages(name):
 
 
 @EVERY
-def test_the_lessons_directions_are_the_packages(name):
+def test_the_lessons_statistics_are_the_packages(name):
+    model, batches = network(name), [(images(), None), (2 * images(), None)]
+    LESSON["session"] = SimpleNamespace(device=torch.device("cpu"))
+    found = LESSON["renormalised"](model, batches).state_dict()
+    for key, value in explain.renormalised(model, batches).state_dict().items():
+        torch.testing.assert_close(found[key], value)
+
+
+@EVERY
+def test_the_lessons_features_are_the_packages(name):
     model = network(name)
-    found = LESSON["random_direction"](model, 3)
-    (expected,) = explain.filter_normalised_directions(model, 3)
-    assert found.keys() == expected.keys()
-    for key, step in found.items():
-        torch.testing.assert_close(step, expected[key])
+    LESSON["images"] = images()
+    expected, _ = explain.penultimate_features(model, [(images(), torch.zeros(3))])
+    np.testing.assert_allclose(LESSON["features_of"](model), expected, rtol=1e-4)
 
 
 def test_likeness_is_the_correlation_over_positions():
@@ -81,81 +84,11 @@ def test_likeness_is_the_correlation_over_positions():
         torch.testing.assert_close(value, expected)
     flat = torch.ones(4, 5, 6)
     assert LESSON["likeness"](one, flat).tolist() == [0, 0, 0, 0]
-
-
-def test_less_is_judged_image_by_image():
-    generator = torch.Generator().manual_seed(4)
-    one, noise = torch.randn(2, 100, generator=generator)
-    is_less = LESSON["is_less"]
-    assert is_less(one, one + 0.1 + 0.05 * noise)  # small against their spread
-    assert not is_less(one + 0.1 + 0.05 * noise, one)
-    assert not is_less(one - one.mean(), noise - noise.mean())  # equal means
-
-
-def test_parts_of_a_filter_hold_shares_of_its_squared_weight():
-    weights = torch.randn(7, 3, 3, 3, generator=torch.Generator().manual_seed(3))
-    share, grey = LESSON["share"], weights.mean(1, keepdim=True)
-    assert share(grey, weights) + share(weights - grey, weights) == pytest.approx(1)
-    assert share(weights[:, :1], weights[:, :1].expand(-1, 3, -1, -1)) == 1
-
-
-@pytest.mark.parametrize("answers", [False, True])
-def test_controls_are_there_only_where_somebody_can_use_them(answers, monkeypatch):
-    assert hasattr(IPythonKernel, "_allow_stdin")
-    kernel = SimpleNamespace(_allow_stdin=answers)
-    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(kernel=kernel))
-    shown = []
-    monkeypatch.setattr(
-        "ipywidgets.interact", lambda f, **controls: shown.append(controls)
-    )
-    small, model = small_training.make_loaders().test, cifar_resnet(8, 3)
-    pictures = small.dataset.images.numpy()
-    none = np.zeros(len(pictures), dtype=int)
-    scope = {"explain": explain, "plotting": plotting, "plt": plt, "model": model}
-    scope |= {"loader": small, "last": "layer3", "rows": [4, 7], "pictures": pictures}
-    scope |= {"predicted": none, "true": none}
-    scope |= {"splits": SimpleNamespace(classes=["dark"])}
-    cells = jupytext.read(LESSONS / f"{NAME}.py", fmt="py:percent").cells
-    (cell,) = [cell for cell in cells if "def look(" in cell.source]
-    exec(cell.source, scope)
-    assert "image 7: dark (truly dark), layer3" in plt.gcf().get_suptitle()
-    assert len(shown) == answers
-    for controls in shown:
-        assert controls["image"].max == len(pictures) - 1
-        assert list(controls["layer"].options[-2:]) == ["layer1.0", "layer1"]
-        for layer in controls["layer"].options:
-            scope["look"](0, layer)
+    smaller = nn.functional.avg_pool2d(one, (1, 2))
+    assert (LESSON["likeness"](one, smaller) > 0.3).all()  # stretched first
 
 
 # Exercises
-
-
-def sum_of_kernels(layers):
-    return sum(kernel for kernel, _ in layers)
-
-
-def no_strides(layers):
-    return 1 + sum(kernel - 1 for kernel, _ in layers)
-
-
-def own_stride_too(layers):
-    side, apart = 1, 1
-    for kernel, stride in layers:
-        apart *= stride
-        side += (kernel - 1) * apart
-    return side
-
-
-def last_stride_only(layers):
-    side, apart = 1, 1
-    for kernel, stride in layers:
-        side += (kernel - 1) * apart
-        apart = stride
-    return side
-
-
-def from_zero(layers):
-    return LESSON["field_side"](layers) if layers else 0
 
 
 def nearest(features, labels, k, start=1, largest=False):
@@ -173,6 +106,12 @@ def one_short(features, labels, k):
 
 def farthest(features, labels, k):
     return nearest(features, labels, k, start=0, largest=True)
+
+
+def farthest_and_itself(features, labels, k):
+    distances = torch.cdist(features, features)
+    distances.fill_diagonal_(float("inf"))
+    return (labels[distances.topk(k).indices] == labels[:, None]).float().mean()
 
 
 def by_angle(features, labels, k):
@@ -262,14 +201,10 @@ def gradient_times_image(network, images, targets, size):
 
 
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py
-    ("field_side", sum_of_kernels, "how many new pixels"),
-    ("field_side", no_strides, "which layers does a stride move apart"),
-    ("field_side", own_stride_too, "its own or those after it"),
-    ("field_side", last_stride_only, "where there are two"),
-    ("field_side", from_zero, "a pixel sees itself"),
     ("same_class_share", with_itself, "its own nearest neighbour"),
     ("same_class_share", one_short, "took one of the places"),
     ("same_class_share", farthest, "smallest distances"),
+    ("same_class_share", farthest_and_itself, "smallest distances"),
     ("same_class_share", by_angle, "nearest by angle"),
     ("same_class_share", a_count, "a share, the mean over"),
     ("same_class_share", in_place, "work on a copy"),

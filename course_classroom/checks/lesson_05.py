@@ -1,4 +1,4 @@
-"""Checks of the exercises of lesson 05."""
+"""Checks of the exercises of lessons 05 and 05b."""
 
 from collections.abc import Callable, Sequence
 
@@ -41,9 +41,7 @@ def field_side(answer: Callable[[Sequence[tuple[int, int]]], int]) -> str:
     return "Strides of earlier layers count for every later one."
 
 
-@exercise(
-    hint="torch.cdist gives all distances; what is each point's distance to itself?"
-)
+@exercise(hint="labels[nearest] has shape (N, k); which of them equal the point's own?")
 def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     """Return a sentence if `answer` is the share of neighbours of the same class."""
     far = torch.randn(12, 3) / 100
@@ -51,10 +49,10 @@ def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     far[6:] += 10
     labels = torch.arange(12) // 6
     found = number(answer(far, labels, 2))
-    if abs(found) < 1e-6:
+    if abs(found) < 1e-6 or abs(found - 0.5) < 1e-6:  # at 0.5, itself among them
         raise Wrong(
-            "For two far clouds of one label each it gives 0. Hint: nearest are the "
-            "smallest distances."
+            f"For two far clouds of one label each it gives {found:.3g}. Hint: nearest "
+            "are the smallest distances."
         )
     if abs(found - 1) > 1e-6:
         raise Wrong(
@@ -92,8 +90,8 @@ def _share(labels: Tensor, nearest: Tensor) -> float:
 
 
 @exercise(
-    hint="write the logit as a sum over the channels' means; by how much does it move "
-    "when one position of one map moves?"
+    hint="weights[:, :, None, None] has the shape to multiply maps with; over which "
+    "dimension is then summed?"
 )
 def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     """Return a sentence if `answer` is Grad-CAM of the last stage."""

@@ -1,7 +1,7 @@
 """What a network looks at, and what its parts contribute.
 
 features         feature maps, the features before the classifier, Grad-CAM
-ablation         blocks taken out or swapped, what each adds; BatchNorm estimated anew
+ablation         blocks taken out, what each adds; BatchNorm estimated anew
 receptive_field  how much of the image one position of a feature map sees
 landscape        the loss along a line through the weights
 """
@@ -10,7 +10,6 @@ from course_utils.explain.ablation import (
     BranchStatistics,
     block_deleted,
     block_names,
-    blocks_swapped,
     branch_statistics,
     renormalised,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "ReceptiveField",
     "block_deleted",
     "block_names",
-    "blocks_swapped",
     "branch_statistics",
     "feature_maps",
     "filter_normalised_directions",

@@ -48,7 +48,7 @@ def branch_statistics(model: nn.Module, images: Tensor) -> dict[str, BranchStati
 
     Source: He et al. 2015 (arXiv 1512.03385), section 4.2, "Analysis of Layer
     Responses", which has the same for standard deviations.
-    Taught in: lesson 05, "Inside the residual".
+    Taught in: lesson 01b, "How much does a trained block change?".
     """
     blocks = {n: b for n, b in _blocks(model).items() if isinstance(b, RESIDUAL)}
     if not blocks:
@@ -132,31 +132,6 @@ def block_deleted(model: nn.Module, name: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def blocks_swapped(model: nn.Module, one: str, other: str) -> Iterator[None]:
-    """Let two blocks change places, inside the ``with``.
-
-    Args:
-        model: A network of the course.
-        one: Name of a block, for example ``"layer1.0"``.
-        other: Name of a block that takes and puts out the same shapes.
-
-    Raises:
-        ValueError: If there is no such block, or their shapes differ.
-
-    Source: Veit et al. 2016 (arXiv 1605.06431), section 4.2.
-    Taught in: lesson 05, "Deleting a block".
-    """
-    first, second = _block(model, one), _block(model, other)
-    if _shapes(first) != _shapes(second):
-        raise ValueError(
-            f"Blocks {one!r} and {other!r} are of different shapes; swap two of one "
-            "stage, neither its first if that changes the shape."
-        )
-    with _replaced(model, {one: second, other: first}):
-        yield
-
-
 def renormalised(
     model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> nn.Module:
@@ -168,8 +143,8 @@ def renormalised(
 
     Args:
         model: The network; it stays as it is.
-        batches: Training images, normalised but not augmented, with labels, which are
-            not looked at; usually a loader. Every batch counts alike.
+        batches: Training images, normalised and augmented as in training, with labels,
+            which are not looked at; usually a loader. Every batch counts alike.
 
     Returns:
         The copy, on the same device and in the same mode.

@@ -30,7 +30,7 @@ def filter_normalised_directions(
         For each direction, a tensor a parameter, by name; zero for BatchNorm and bias.
 
     Source: Li et al. 2018 (arXiv 1712.09913), section 4.
-    Taught in: lesson 05, "What the optimiser saw".
+    Taught in: lesson 05b, "A slice of the loss, and a trap of scale".
     """
     generator = torch.Generator().manual_seed(seed)
     return [
@@ -71,7 +71,7 @@ def loss_slice(
         Cross-entropy, float (len(alphas),), on the CPU. Far out it may be infinite.
 
     Source: Li et al. 2018 (arXiv 1712.09913), sections 3 and 4.
-    Taught in: lesson 05, "What the optimiser saw".
+    Taught in: lesson 05b, "A slice of the loss, and a trap of scale".
     """
     images, labels = (values.to(device_of(model)) for values in batch)
     parameters = dict(model.named_parameters())

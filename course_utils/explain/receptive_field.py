@@ -56,7 +56,7 @@ def receptive_field(model: nn.Module, input_size: int) -> dict[str, ReceptiveFie
     Source: Dumoulin and Visin 2016 (arXiv 1603.07285) for the sizes; size and start
     add up kernel by kernel as in Araujo et al. 2019 (distill.pub), section "Single-path
     networks".
-    Taught in: lesson 05, "The receptive field".
+    Taught in: lesson 05b, "The receptive field".
     """
     field = ReceptiveField(size=1, stride=1, start=0.0, positions=input_size)
     fields: dict[str, ReceptiveField] = {}

@@ -19,7 +19,7 @@ def plot_branch_ratios(ratios: Mapping[str, float], ax: Axes | None = None) -> A
         ratios: By the block's name, at least 0; stages have colours of their own.
         ax: Axes to draw on; default a new figure's.
 
-    Taught in: lesson 05, "Inside the residual".
+    Taught in: lesson 01b, "How much does a trained block change?".
     """
     if ax is None:
         _, ax = plt.subplots()
@@ -122,18 +122,18 @@ def plot_loss_slice(
 
     Args:
         alphas: Steps from the trained weights, which are at 0.
-        losses: By network, the loss at each step; above 0.
+        losses: By network, the loss at each step.
         ax: Axes to draw on; default a new figure's.
 
     Source: Li et al. 2018 (arXiv 1712.09913), section 3.
-    Taught in: lesson 05, "What the optimiser saw".
+    Taught in: lesson 05b, "A slice of the loss, and a trap of scale".
     """
     if ax is None:
         _, ax = plt.subplots()
     for name, values in losses.items():
         ax.plot(alphas, values, label=name)
     ax.axvline(0, color="black", linestyle=":", linewidth=1)
-    ax.set(yscale="log", ylabel="cross-entropy loss", xlabel="step, in filter lengths")
+    ax.set(ylabel="cross-entropy loss", xlabel="step, in filter lengths")
     ax.legend()
     return ax
 

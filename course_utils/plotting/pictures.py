@@ -159,7 +159,7 @@ def show_receptive_fields(
             outside the image.
         ax: Axes to draw on; default a new figure's.
 
-    Taught in: lesson 05, "The receptive field".
+    Taught in: lesson 05b, "The receptive field".
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(6, 4))
@@ -179,15 +179,20 @@ def show_receptive_fields(
 
 
 def overlay_heatmap(
-    image: np.ndarray, heatmap: np.ndarray, ax: Axes | None = None
+    image: np.ndarray,
+    heatmap: np.ndarray,
+    ax: Axes | None = None,
+    vmax: float | None = None,
 ) -> Axes:
-    """Return axes with an image in grey and, over it, a map from 0 to its maximum.
+    """Return axes with an image in grey and, over it, a map whose colours begin at 0.
 
     Args:
         image: uint8 (H, W, 3), or float in [0, 1].
         heatmap: float (h, w), at least 0; stretched over the image, whatever its size,
             to one value a pixel.
         ax: Axes to draw on; default a new figure's.
+        vmax: The value that is brightest; default the map's own maximum. Give maps
+            that are compared the same.
 
     Taught in: lesson 05, "Grad-CAM".
     """
@@ -200,7 +205,7 @@ def overlay_heatmap(
         _stretched(_stretched(heatmap, height).T, width).T,
         cmap="inferno",
         vmin=0,
-        vmax=heatmap.max() or 1,  # a map of zeros stays dark
+        vmax=vmax or heatmap.max() or 1,  # a map of zeros stays dark
         alpha=0.5,
     )
     ax.axis("off")
