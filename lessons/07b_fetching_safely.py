@@ -21,7 +21,7 @@
 #
 # **Know first:** [Lesson 07](07_prediction.ipynb) (one photo, a folder, the web).
 #
-# **Reading** 21 minutes · **run time** quick CPU about 10 s (two quiet cores),
+# **Reading** 23 minutes · **run time** quick CPU about 10 s (two quiet cores),
 # full GPU not measured
 
 # %% [markdown]
@@ -32,8 +32,10 @@
 # %% tags=["setup"]
 # Import what the deep dive uses
 import io
+import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import httpx
 import matplotlib.pyplot as plt
@@ -102,7 +104,9 @@ for name, content in files.items():
 show_table(("file", "mode", "channels", "pixels that differ"), rows)
 
 # %% [markdown]
-# A channel is a number a pixel; the network takes three.
+# A channel is a number a pixel; the network takes three. The last column compares
+# `convert` with `load_image`. What both pass over, a colour profile in the file, it
+# cannot show.
 
 # %% tags=["figure"]
 # Figure: one column for each stored file; above as convert reads it, below as
@@ -122,12 +126,11 @@ plt.show()
 # Above `convert("RGB")`, below `load_image`. Two files are **misread**: the turned one
 # lies on its side, and the 16 bits are cut off at 255, so that nearly all is white. Two
 # more differ by a **choice**: beneath transparency `convert` uncovers whatever colour
-# is hidden there, and `load_image` lays it over white, as a web page does. White is no
-# truth either.
+# is hidden there, and `load_image` lays it over white, as a web page does.
 #
-# And a file may be a trap. A PNG of a few kilobytes can promise 50,000 × 50,000 pixels,
-# 7.5 GB once decoded; so the header is read first, and more than 64 megapixels are
-# refused.
+# And a file may be a trap. PNG can pack a thousandfold: eight megabytes can hold 50,000
+# × 50,000 pixels of one colour, 7.5 GB once decoded. So the header is read first:
+# Pillow refuses more than 179 megapixels, `load_image` more than 64.
 #
 # **So what:** open photos with one function, in training and in prediction; then both
 # misread the same, or nothing.
@@ -136,13 +139,13 @@ plt.show()
 # ## 2 · A host that lies, stalls or never ends
 #
 # This section shows a fetch that survives its host. Whoever answers may send anything.
-# The next cell is a web server with seven manners. Note the dictionary: a path comes
-# from a stranger. Looked up with `getattr(self, path)`, as one sees it done, it would
-# let the stranger call any method of the server.
+# The next cell is a web server with good and bad manners. Note the dictionary: a path
+# comes from a stranger. Looked up with `getattr(self, path)`, as one sees it done, it
+# would let the stranger call any method of the server.
 
 
 # %%
-# A host with seven manners, and one inside your network
+# A host's manners, and what lies inside your network
 def send(handler, status, body=b"", **headers):
     """Send a whole answer."""
     handler.send_response(status)
@@ -217,7 +220,7 @@ outside, inside = (f"http://127.0.0.1:{port}" for port in (outside_port, inside_
 # Now the program's side. Four habits:
 #
 # - the size is counted *while* the body arrives, for a host may lie about it;
-# - one deadline covers everything: a host that sends a byte now and then never trips a
+# - a deadline covers all hops: a host that sends a byte now and then never trips a
 #   time-out that begins anew with each byte;
 # - redirects are followed by hand, a few at most, and **each** target is looked up and
 #   checked (section 3);
@@ -226,31 +229,44 @@ outside, inside = (f"http://127.0.0.1:{port}" for port in (outside_port, inside_
 
 # %%
 # Fetch a photo's bytes, and trust nobody
-import socket
-from urllib.parse import urlsplit
+def check_target(url, may_ask):
+    """Raise ValueError unless every address of a host may be asked."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port or 80
+    for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        if not may_ask(place[0], port):
+            raise ValueError(f"{place[0]} may not be asked")
 
 
+def read(response, end, max_bytes):
+    """Return the body, counted and timed while it arrives."""
+    if response.status_code != 200:
+        raise ValueError(f"answered {response.status_code}")
+    body = b""
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > max_bytes or time.monotonic() > end:
+            raise ValueError(f"too large or too slow: {len(body)} bytes")
+    return body
+
+
+# %%
+# Follow redirects by hand, within one deadline
 def fetch(url, may_ask, max_bytes=1_000_000, seconds=2.0, hops=5):
     """Return the bytes behind an address, or raise ValueError with the reason."""
     end = time.monotonic() + seconds
-    with httpx.Client(timeout=seconds, trust_env=False) as client:
-        for _ in range(hops + 1):
-            host, port = urlsplit(url).hostname, urlsplit(url).port or 80
-            for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-                if not may_ask(place[0], port):
-                    raise ValueError(f"{place[0]} may not be asked")
-            with client.stream("GET", url) as response:
-                if response.next_request:
+    try:
+        with httpx.Client(trust_env=False) as client:
+            for _ in range(hops + 1):
+                left = end - time.monotonic()
+                if left <= 0:
+                    raise ValueError("too slow, with all its redirects")
+                check_target(url, may_ask)
+                with client.stream("GET", url, timeout=left) as response:
+                    if not response.next_request:
+                        return read(response, end, max_bytes)
                     url = str(response.next_request.url)
-                    continue
-                if response.status_code != 200:
-                    raise ValueError(f"answered {response.status_code}")
-                body = b""
-                for chunk in response.iter_bytes():
-                    body += chunk
-                    if len(body) > max_bytes or time.monotonic() > end:
-                        raise ValueError(f"too large or too slow: {len(body)} bytes")
-                return body
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        raise ValueError(f"no answer: {error}") from error
     raise ValueError(f"redirected more than {hops} times")
 
 
@@ -279,10 +295,11 @@ for manner in ("photo", "page", "busy", "endless", "slow", "circle", "missing"):
 show_table(("manner", "what comes of it", "seconds"), rows)
 
 # %% [markdown]
-# Every manner ends within two seconds or so, in one sentence. The package's
-# `web.fetch_image_bytes`, which `load_image` calls, has the same habits with wider
-# limits (30 s, 20 MiB), says what to do, and also stops a host that is late *before*
-# the first byte.
+# Every manner ends within two seconds or so, in one sentence. Two things `fetch` does
+# not bound: the lookup of a name, and the *head* of an answer that drips byte by byte,
+# where each byte begins the time-out anew. The package's `web.fetch_image_bytes`, which
+# `load_image` calls, has the same habits (30 s, 20 MiB), works in a thread, and gives
+# it up at the deadline, whatever it waits for.
 #
 # **So what:** bound time, size and redirects yourself; no host does it for you.
 
@@ -291,9 +308,9 @@ show_table(("manner", "what comes of it", "seconds"), rows)
 #
 # This section shows the attack that the check of addresses is for. Visitors type an
 # address, your server fetches it. It stands *inside* your network and may ask machines
-# that a visitor cannot reach: a database, a router's settings, at `169.254.169.254` a
-# cloud provider's passwords. A visitor who sends it there gets what is theirs:
-# **server-side request forgery**, SSRF.
+# that a visitor cannot reach: a database, a router's settings, and at `169.254.169.254`
+# the credentials of your server's own cloud account. A visitor who sends it there gets
+# what they say: **server-side request forgery**, SSRF.
 #
 # "I check the address that was typed" is not enough. Watch a public host point inward.
 

@@ -1,5 +1,8 @@
 """Lesson 07b: its host plays its manners, and its fetch survives them."""
 
+import socket
+import time
+
 import pytest
 from lesson_code import definitions
 from PIL import Image
@@ -12,6 +15,17 @@ DIVE = definitions("07b_fetching_safely")
 def test_stored_is_a_file():
     picture = Image.new("RGB", (5, 4), (10, 20, 30))
     assert load_image(DIVE["stored"](picture)).getpixel((4, 3)) == (10, 20, 30)
+
+
+def hurried(handler):
+    """Redirect in a circle, each time a little late."""
+    time.sleep(0.2)
+    DIVE["send"](handler, 302, Location="/hurried.jpg")
+
+
+def silent(handler):
+    """Say nothing for a while."""
+    time.sleep(1)
 
 
 @pytest.fixture
@@ -28,6 +42,8 @@ def ports(monkeypatch):
             "/endless.jpg": DIVE["endless"],
             "/slow.jpg": DIVE["slow"],
             "/circle.jpg": lambda handler: send(handler, 302, Location="/circle.jpg"),
+            "/hurried.jpg": hurried,
+            "/silent.jpg": silent,
             "/moved.jpg": lambda handler: send(handler, 302, Location="/photo.jpg"),
             "/inward.jpg": lambda handler: send(
                 handler, 302, Location=f"http://127.0.0.1:{inside}/photo.jpg"
@@ -59,11 +75,23 @@ def test_a_photo_arrives_as_often_as_it_is_asked_for(ports, name):
         ("circle", "redirected more than 5"),
         ("endless", "too large"),
         ("slow", "too slow"),
+        ("hurried", "too slow, with all|no answer: timed out"),
+        ("silent", "no answer: timed out"),
     ],
 )
 def test_bad_manners_end_in_a_sentence(ports, name, sentence):
+    late = name in ("slow", "hurried", "silent")
     with pytest.raises(ValueError, match=sentence):
-        fetch(ports, name, seconds=0.3 if name == "slow" else 30)
+        fetch(ports, name, seconds=0.3 if late else 30)
+
+
+def test_a_host_that_is_not_there_is_a_sentence(ports):
+    free = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    free.close()
+    for address in (url, "http://[::1", "http://no.such.host.invalid/"):
+        with pytest.raises(ValueError, match=r".+"):
+            DIVE["fetch"](address, lambda *_: True)
 
 
 def test_a_busy_host_is_busy_again(ports):

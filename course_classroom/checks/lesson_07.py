@@ -1,5 +1,6 @@
 """Checks of the exercises of lesson 07."""
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from course_classroom.checks.reporting import Wrong, exercise
 from course_classroom.checks.values import (
     close,
-    left_alone,
+    moved,
     number,
     refuse_slips,
     refused,
@@ -38,6 +39,8 @@ def top_names(
     for pair in found:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise refused(pair, "a pair (name, probability) in each place")
+    if all(isinstance(name, int | float | Tensor) for name, _ in found):
+        raise Wrong("The pairs begin with a number. Hint: first the name.")
     words = [name for name, _ in found]
     right = [names[str(index)] for index, _ in chosen]
     if words == [list(in_order_of_text.values())[index] for index, _ in chosen]:
@@ -52,10 +55,10 @@ def top_names(
             f"It names {', '.join(map(str, words))}. Hint: which indices have the "
             "highest probabilities?"
         )
-    if any(
-        abs(number(p) - value) > 1e-4
-        for (_, p), (_, value) in zip(found, chosen, strict=True)
-    ):
+    values = [number(value) for _, value in found]
+    if any(isinstance(value, Tensor) for _, value in found):
+        raise Wrong("The values are tensors, not floats. Hint: tolist() or item().")
+    if not close(torch.tensor(values), torch.tensor([p for _, p in chosen]), atol=1e-4):
         raise Wrong(
             "The names are right, the numbers beside them are not. Hint: the "
             "probabilities as they were given; they need no softmax."
@@ -84,6 +87,9 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
         "the logsumexp.": -energy > (-val_energy).quantile(keep),
         "The threshold comes from the logits that are to be judged. Hint: it is "
         "chosen on validation.": energy > energy.quantile(keep),
+        "This is minus the largest logit, only roughly the energy. Hint: section 5's "
+        "function sums over all logits.": -other.amax(1)
+        > (-val.amax(1)).quantile(keep),
         "This is the confidence, not the energy. Hint: no softmax here; how high all "
         "the logits are counts, too.": unsure > val_unsure.quantile(keep),
     }
@@ -114,10 +120,14 @@ def _mask(found: Tensor, rows: int) -> Tensor:
 def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
     """Return a sentence if `answer` is the mean of two views' probabilities."""
     model, images = _lopsided(), torch.randn(6, 3, 8, 8)  # no mirror maps it to itself
-    leave = "eval() before the first view, and after the last the mode that you found."
-    with left_alone(model, leave):
-        found = tensor(
-            answer(model, images), (6, 4), "one row an image, one column a class."
+    state = copy.deepcopy(model.state_dict())
+    found = tensor(
+        answer(model, images), (6, 4), "one row an image, one column a class."
+    )
+    if moved(model, state):
+        raise Wrong(
+            "The network's parameters or running statistics have changed. Hint: eval() "
+            "before the first view."
         )
     if found.requires_grad:
         raise Wrong("The result carries a gradient. Hint: torch.no_grad().")
@@ -128,9 +138,7 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
         )
     right = (one.softmax(1) + mirror.softmax(1)) / 2
     if close(found, right):
-        with left_alone(model, leave):
-            answer(model, images)
-        return "Two views, their mean, and the network as it was."
+        return "Two views, and their mean."
     mean = (one + mirror) / 2
     slips = {
         "These are the logits' means, not probabilities. Hint: softmax.": mean,
