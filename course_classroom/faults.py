@@ -1,247 +1,280 @@
-"""Short trainings for lesson 08: healthy ones, and eight with a planted fault each.
+"""Short trainings for lesson 08: a healthy one, and eight with a planted fault each.
 
-Spoiler: this file answers the lesson. A training is a class whose steps are methods. A
-fault is a subclass with one step done wrongly, the way it happens in practice.
+Spoiler: this file answers the lesson. The healthy functions are those that section 1
+prints. A patient is one more function: the same training with one thing done wrongly,
+the way it happens in practice.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
-from course_utils.data.arrays import (
-    ArrayDataset,
-    ImageSplits,
-    LabelledImages,
-    already_collated,
-)
-from course_utils.metrics import accuracy
+from course_utils.data.arrays import ImageSplits, LabelledImages
 from course_utils.models import cifar_resnet
-from course_utils.models.modes import device_of, in_mode
+from course_utils.models.modes import device_of
 from course_utils.models.resnet import BasicBlock
-from course_utils.pretrained import load_pretrained
-from course_utils.training import train_one_epoch
-from course_utils.training.state import History, Scores
 
 BATCH_SIZE = 50
+LR = 0.1
+COLUMNS = ("rate", "loss", "accuracy", "gradient", "step", "val_loss", "val_accuracy")
+Predict = Callable[["Run", LabelledImages], Tensor]
+Start = Callable[..., "Run"]  # `start_run`, but for the rate
 
 
-class Training:
-    """A short training of an 8-layer network, each step a method of its own.
-
-    Args:
-        splits: Images to fit, to judge each epoch on, and to report on.
-        device: Where the network lives.
-        num_epochs: Times that each training image is shown.
-        seed: Of the first weights and of the training order.
+@dataclass
+class Run:
+    """A training: what it consists of, and what it wrote down.
 
     Attributes:
+        splits: Images to fit, to judge each epoch on, and to report on.
         model: The network, as it is now.
-        history: What happened so far.
+        train_loader: The batches that are fitted.
+        optimizer: Takes the steps.
+        scheduler: Sets the rate, batch by batch.
+        num_epochs: Times that each training image is shown.
+        history: For each name in `COLUMNS` one number a batch; one number an epoch
+            where the name begins with ``val_``.
+        predict: The run's own way to judge, as `train` was given it.
 
-    Taught in: lesson 08, "The laboratory".
+    Taught in: lesson 08, "A healthy training".
     """
 
-    highest_rate = 0.2
+    splits: ImageSplits
+    model: nn.Module
+    train_loader: DataLoader
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    num_epochs: int
+    history: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in COLUMNS}
+    )
+    predict: Predict | None = None
 
-    def __init__(
-        self, splits: ImageSplits, device: torch.device, num_epochs: int, seed: int = 0
-    ) -> None:
-        self.splits, self.num_epochs, self.seed = splits, num_epochs, seed
-        torch.manual_seed(seed)
-        self.model = self.build().to(device)
-        self.history = History()
 
-    def build(self) -> nn.Module:
-        """Return the network with its first weights."""
-        return cifar_resnet(8, len(self.splits.classes))
+def make_loader(
+    pair: LabelledImages,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int | None = None,
+) -> DataLoader:
+    """Return batches of normalised images; in random order if there is a seed."""
+    images = torch.from_numpy(pair.images).permute(0, 3, 1, 2) / 255
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
+    data = TensorDataset((images - mean) / std, torch.from_numpy(pair.labels))
+    order = torch.Generator().manual_seed(seed or 0)
+    return DataLoader(data, BATCH_SIZE, shuffle=seed is not None, generator=order)
 
-    def training_pair(self) -> LabelledImages:
-        """Return the images to fit, with their labels."""
-        return self.splits.train
 
-    def training_loader(self) -> DataLoader:
-        """Return the batches to fit, in random order."""
-        data = ArrayDataset(*self.training_pair(), self.splits.mean, self.splits.std)
-        order = torch.Generator().manual_seed(self.seed)
-        return DataLoader(
-            data, BATCH_SIZE, shuffle=True, generator=order, collate_fn=already_collated
-        )
+def start_run(
+    splits: ImageSplits,
+    device: torch.device,
+    num_epochs: int,
+    seed: int = 0,
+    lr: float = LR,
+) -> Run:
+    """Return a training before its first step."""
+    torch.manual_seed(seed)
+    model = cifar_resnet(8, len(splits.classes)).to(device)
+    loader = make_loader(splits.train, splits.mean, splits.std, seed)
+    optimizer = SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
+    num_steps = num_epochs * len(loader)
+    scheduler = OneCycleLR(optimizer, lr, total_steps=num_steps, cycle_momentum=False)
+    return Run(splits, model, loader, optimizer, scheduler, num_epochs)
 
-    def evaluation_loader(
-        self, pair: LabelledImages, batch_size: int = BATCH_SIZE
-    ) -> DataLoader:
-        """Return the batches of images to judge on, in their own order."""
-        data = ArrayDataset(*pair, self.splits.mean, self.splits.std)
-        return DataLoader(data, batch_size, collate_fn=already_collated)
 
-    def fit(
-        self, loader: DataLoader, optimizer: Optimizer, scheduler: LRScheduler
-    ) -> Scores:
-        """Train for one epoch."""
-        return train_one_epoch(self.model, loader, optimizer, scheduler=scheduler)
+def train_one_epoch(run: Run) -> None:
+    """Fit every batch once."""
+    run.model.train()
+    for images, labels in run.train_loader:
+        images, labels = to_device(run, images, labels)
+        before = weights_of(run.model)
+        logits = run.model(images)
+        loss = F.cross_entropy(logits, labels)
+        run.optimizer.zero_grad()
+        loss.backward()
+        run.optimizer.step()
+        note(run, before, loss, logits, labels)
+        run.scheduler.step()
 
-    def predict(self, pair: LabelledImages, batch_size: int = BATCH_SIZE) -> Tensor:
-        """Return the logits (N, num_classes) of images."""
-        with in_mode(self.model, training=False):
-            return self.logits_of(self.evaluation_loader(pair, batch_size))
+
+@torch.no_grad()
+def predict(run: Run, pair: LabelledImages) -> Tensor:
+    """Return the logits (N, num_classes) of images, in their order."""
+    run.model.eval()
+    loader = make_loader(pair, run.splits.mean, run.splits.std)
+    return torch.cat([run.model(*to_device(run, images)).cpu() for images, _ in loader])
+
+
+def train(
+    run: Run,
+    train_one_epoch: Callable[[Run], None] = train_one_epoch,
+    predict: Predict = predict,
+) -> Run:
+    """Return the run after all its epochs, each judged on the validation images."""
+    run.predict = predict
+    val_labels = torch.from_numpy(run.splits.val.labels)
+    for _ in range(run.num_epochs):
+        train_one_epoch(run)
+        logits = run.predict(run, run.splits.val)
+        hits = (logits.argmax(1) == val_labels).double()
+        loss = F.cross_entropy(logits, val_labels)
+        run.history["val_loss"].append(loss.item())
+        run.history["val_accuracy"].append(hits.mean().item())
+    return run
+
+
+def to_device(run: Run, *tensors: Tensor) -> list[Tensor]:
+    """Return tensors where the network is."""
+    return [tensor.to(device_of(run.model)) for tensor in tensors]
+
+
+def weights_of(model: nn.Module) -> Tensor:
+    """Return a copy of all weights in one long vector."""
+    return parameters_to_vector(model.parameters()).detach()
+
+
+def note(
+    run: Run, before: Tensor, loss: Tensor, logits: Tensor, labels: Tensor
+) -> None:
+    """Write down what one step was like, before the scheduler moves the rate."""
+    gradient = parameters_to_vector(p.grad for p in run.model.parameters())
+    step = weights_of(run.model) - before
+    found = {
+        "rate": run.optimizer.param_groups[0]["lr"],
+        "loss": loss.item(),
+        "accuracy": (logits.argmax(1) == labels).float().mean().item(),
+        "gradient": gradient.norm().item(),
+        "step": (step.norm() / before.norm()).item(),
+    }
+    for name, value in found.items():
+        run.history[name].append(value)
+
+
+def softmax_before_the_loss(start: Start) -> Run:
+    """Train a network that ends with probabilities, where the loss wants logits."""
+    run = start()
+    run.model = nn.Sequential(run.model, nn.Softmax(dim=1))
+    return train(run)
+
+
+def eval_missing(start: Start) -> Run:
+    """Judge in the mode that the training left behind."""
 
     @torch.no_grad()
-    def logits_of(self, loader: DataLoader) -> Tensor:
-        """Return the logits of a loader's images, in the mode the network is in."""
-        device = device_of(self.model)
-        return torch.cat([self.model(images.to(device)).cpu() for images, _ in loader])
-
-    def judge(self, pair: LabelledImages) -> Scores:
-        """Return loss and accuracy of what `predict` says of images."""
-        logits, labels = self.predict(pair), torch.from_numpy(pair.labels)
-        loss = nn.functional.cross_entropy(logits, labels).item()
-        return Scores(loss, accuracy(logits, labels))
-
-    def run(self) -> "Training":
-        """Return the training itself, after all its epochs."""
-        loader = self.training_loader()
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        optimizer = SGD(trained, self.highest_rate, momentum=0.9, weight_decay=5e-4)
-        steps = self.num_epochs * len(loader)
-        scheduler = OneCycleLR(optimizer, self.highest_rate, total_steps=steps)
-        for _ in range(self.num_epochs):
-            lr = optimizer.param_groups[0]["lr"]
-            fitted = self.fit(loader, optimizer, scheduler)
-            judged = self.judge(self.splits.val)
-            self.history.append(fitted, judged, lr=lr, seconds=0.0)
-        return self
-
-
-class Frozen(nn.Module):
-    """A body that no training moves: no gradient, and always in eval mode."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> "Frozen":
-        """Stay in eval mode, whatever a training loop asks for."""
-        return super().train(False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the body's features (B, channels)."""
-        return self.body(images)
-
-
-class HeadTraining(Training):
-    """Trains a new head on the frozen body of a network that ships with the course."""
-
-    def body(self) -> nn.Module:
-        """Return the trained network without its head."""
-        body = load_pretrained("cifar10" if self.splits.is_photos else "sketches")
-        body.fc = nn.Identity()
-        return body
-
-    def build(self) -> nn.Module:
-        """Return the frozen body and a new head."""
-        return nn.Sequential(
-            Frozen(self.body()), nn.Linear(64, len(self.splits.classes))
+    def predict(run: Run, pair: LabelledImages) -> Tensor:
+        loader = make_loader(pair, run.splits.mean, run.splits.std)
+        return torch.cat(
+            [run.model(*to_device(run, images)).cpu() for images, _ in loader]
         )
 
-
-class EvalMissing(Training):
-    """Judges in the mode that the training left behind."""
-
-    def predict(self, pair: LabelledImages, batch_size: int = BATCH_SIZE) -> Tensor:
-        """Return the logits (N, num_classes) of images."""
-        return self.logits_of(self.evaluation_loader(pair, batch_size))
+    return train(start(), predict=predict)
 
 
-class WrongStatistics(HeadTraining):
-    """Normalises for training, and hands out pixels from 0 to 1 for evaluation."""
+def wrong_statistics(start: Start) -> Run:
+    """Normalise for training, and judge on pixels from 0 to 1."""
 
-    def evaluation_loader(
-        self, pair: LabelledImages, batch_size: int = BATCH_SIZE
-    ) -> DataLoader:
-        """Return the batches of images to judge on, in their own order."""
-        data = ArrayDataset(*pair, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-        return DataLoader(data, batch_size, collate_fn=already_collated)
-
-
-class LabelsShuffled(Training):
-    """Shuffles the labels, and leaves the images where they were."""
-
-    def training_pair(self) -> LabelledImages:
-        """Return the images to fit, with their labels."""
-        images, labels = self.splits.train
-        return LabelledImages(
-            images, np.random.default_rng(self.seed).permutation(labels)
+    @torch.no_grad()
+    def predict(run: Run, pair: LabelledImages) -> Tensor:
+        run.model.eval()
+        loader = make_loader(pair, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+        return torch.cat(
+            [run.model(*to_device(run, images)).cpu() for images, _ in loader]
         )
 
-
-class RateTooHigh(Training):
-    """Has its decimal point one place too far to the right."""
-
-    highest_rate = 2.0
+    return train(start(), predict=predict)
 
 
-class SchedulerNotStepped(Training):
-    """Makes a scheduler, and never hands it to the loop that would step it."""
-
-    def fit(
-        self, loader: DataLoader, optimizer: Optimizer, scheduler: LRScheduler
-    ) -> Scores:
-        """Train for one epoch."""
-        return train_one_epoch(self.model, loader, optimizer)
-
-
-class FrozenNormsMove(HeadTraining):
-    """Takes the gradient from the body, and leaves its BatchNorm in training mode."""
-
-    def build(self) -> nn.Module:
-        """Return the frozen body and a new head."""
-        body = self.body().requires_grad_(False)
-        return nn.Sequential(body, nn.Linear(64, len(self.splits.classes)))
+def labels_shuffled(start: Start) -> Run:
+    """Shuffle the labels, and leave the images where they were."""
+    run = start()
+    images, labels = run.splits.train
+    pair = LabelledImages(images, np.random.default_rng(0).permutation(labels))
+    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, seed=0)
+    return train(run)
 
 
-class EarlyRelu(Training):
-    """Puts a ReLU between a block's second norm and its addition."""
-
-    def build(self) -> nn.Module:
-        """Return the network with its first weights."""
-        model = super().build()
-        for block in model.modules():
-            if isinstance(block, BasicBlock):
-                block.bn2 = nn.Sequential(block.bn2, nn.ReLU())
-        return model
+def rate_too_high(start: Start) -> Run:
+    """Put the decimal point one place too far to the right."""
+    return train(start(lr=10 * LR))
 
 
-class LeakedTest(Training):
-    """Fits the images that it reports on, among others."""
+def scheduler_never_stepped(start: Start) -> Run:
+    """Make a scheduler, and never step it."""
 
-    def training_pair(self) -> LabelledImages:
-        """Return the images to fit, with their labels."""
-        keep = len(self.splits.train.labels) - len(self.splits.test.labels)
-        images, labels = self.splits.train
-        leaked, their_labels = self.splits.test
-        return LabelledImages(
-            np.concatenate([images[:keep], leaked]),
-            np.concatenate([labels[:keep], their_labels]),
-        )
+    def train_one_epoch(run: Run) -> None:
+        run.model.train()
+        for images, labels in run.train_loader:
+            images, labels = to_device(run, images, labels)
+            before = weights_of(run.model)
+            logits = run.model(images)
+            loss = F.cross_entropy(logits, labels)
+            run.optimizer.zero_grad()
+            loss.backward()
+            run.optimizer.step()
+            note(run, before, loss, logits, labels)
+
+    return train(start(), train_one_epoch)
 
 
-CULPRITS: dict[str, type[Training]] = {
-    "eval() missing": EvalMissing,
-    "wrong statistics": WrongStatistics,
-    "labels shuffled": LabelsShuffled,
-    "rate too high": RateTooHigh,
-    "scheduler never stepped": SchedulerNotStepped,
-    "frozen norms move": FrozenNormsMove,
-    "ReLU before the addition": EarlyRelu,
-    "test images leaked": LeakedTest,
+def gradients_never_zeroed(start: Start) -> Run:
+    """Add each batch's gradient to those of all batches before."""
+
+    def train_one_epoch(run: Run) -> None:
+        run.model.train()
+        for images, labels in run.train_loader:
+            images, labels = to_device(run, images, labels)
+            before = weights_of(run.model)
+            logits = run.model(images)
+            loss = F.cross_entropy(logits, labels)
+            loss.backward()
+            run.optimizer.step()
+            note(run, before, loss, logits, labels)
+            run.scheduler.step()
+
+    return train(start(), train_one_epoch)
+
+
+def early_relu(start: Start) -> Run:
+    """Put a ReLU between a block's second norm and its addition."""
+    run = start()
+    for block in run.model.modules():
+        if isinstance(block, BasicBlock):
+            block.bn2 = nn.Sequential(block.bn2, nn.ReLU())
+    return train(run)
+
+
+def leaked_test(start: Start) -> Run:
+    """Fit the images that the run reports on, among others."""
+    run = start()
+    fitted, tested = run.splits.train, run.splits.test
+    keep = len(fitted.labels) - len(tested.labels)  # as many images as before
+    images = np.concatenate([fitted.images[:keep], tested.images])
+    labels = np.concatenate([fitted.labels[:keep], tested.labels])
+    pair = LabelledImages(images, labels)
+    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, seed=0)
+    return train(run)
+
+
+CULPRITS: dict[str, Callable[..., Run]] = {
+    "eval() missing": eval_missing,
+    "gradients never zeroed": gradients_never_zeroed,
+    "labels shuffled": labels_shuffled,
+    "rate too high": rate_too_high,
+    "ReLU before the addition": early_relu,
+    "scheduler never stepped": scheduler_never_stepped,
+    "test images leaked": leaked_test,
+    "wrong statistics": wrong_statistics,
 }
-FAULTS = tuple(sorted(CULPRITS, key=str.lower))
+FAULTS = tuple(CULPRITS)
 SEED = 2  # of the order in which the faults get their letters
 
 
@@ -251,11 +284,21 @@ def answers() -> dict[str, str]:
     return dict(zip("ABCDEFGH", names, strict=True))
 
 
-def is_head(letter: str) -> bool:
-    """Return whether a run trains a new head on a frozen body."""
-    return issubclass(CULPRITS[answers()[letter]], HeadTraining)
+def patient(
+    letter: str,
+    splits: ImageSplits,
+    device: torch.device,
+    num_epochs: int,
+    seed: int = 0,
+) -> Run:
+    """Return the finished run behind a letter from A to H."""
+    return CULPRITS[answers()[letter]](
+        partial(start_run, splits, device, num_epochs, seed)
+    )
 
 
-def behind(letter: str) -> Callable[..., Training]:
-    """Return what makes the training behind a letter; called as `Training` is."""
-    return partial(CULPRITS[answers()[letter]])
+def practice(
+    splits: ImageSplits, device: torch.device, num_epochs: int, seed: int = 0
+) -> Run:
+    """Return the finished run that section 4 examines, as a ninth patient."""
+    return softmax_before_the_loss(partial(start_run, splits, device, num_epochs, seed))

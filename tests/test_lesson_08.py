@@ -1,101 +1,156 @@
-"""Lesson 08: what it examines alarms where it should, and its checks judge."""
+"""Lesson 08: its training is the patients', its questions tell, its checks judge."""
 
+import copy
+import inspect
+import re
+from dataclasses import replace
 from types import SimpleNamespace
 
+import jupytext
 import numpy as np
 import pytest
 import torch
-from lesson_code import definitions
+from lesson_code import LESSONS, definitions
 from small_faults import small_splits
 from torch import nn
 
 from course_classroom import faults
 from course_classroom.checks import lesson_08 as check
+from course_utils.data.arrays import LabelledImages
 from course_utils.models import cifar_resnet
-from course_utils.training import History
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "08_debugging"
 LESSON = definitions(NAME)
 RIGHT = faults.answers()
-
-
-def run_with(**parts):
-    """Return what an examination finds in a run, as far as it looks."""
-    return SimpleNamespace(**parts)
-
-
-def test_other_learning_rates_than_the_reference_alarm(monkeypatch):
-    healthy = run_with(history=History(lr=[0.01, 0.2, 0.05]))
-    monkeypatch.setitem(LESSON, "runs", {"reference": healthy})
-    monkeypatch.setitem(LESSON, "heads", [])
-    assert not LESSON["learning_rates"]("A", healthy)[1]
-    flat = run_with(history=History(lr=[0.01, 0.01, 0.01]))
-    text, alarming = LESSON["learning_rates"]("A", flat)
-    assert alarming
-    assert text == "0.01 first, 0.01 highest, 0.01 last"
-
-
-@pytest.mark.parametrize("share", [1.0, 0.0])
-def test_labels_are_read_by_a_trusted_network(share, monkeypatch):
-    trusted = SimpleNamespace(model=nn.Identity())
-    monkeypatch.setitem(LESSON, "runs", {"reference": trusted})
-    monkeypatch.setitem(LESSON, "heads", [])
-    told = torch.arange(10)
-    logits = nn.functional.one_hot(told, 10).float()
-    loader = [(logits, told if share else told.roll(1))] * 6
-    run = run_with(training_loader=lambda: loader)
-    text, alarming = LESSON["labels_read"]("A", run)
-    assert text == f"{share:.0%} agreed"
-    assert bool(alarming) == (share == 0)
-
-
-@pytest.mark.parametrize(
-    ("shift", "factor", "alarming"),
-    [(0, 1, False), (0.1, 1.1, False), (0.5, 1, True), (0, 0.25, True), (0, 2, True)],
+CPU = torch.device("cpu")
+SPLITS = small_splits()
+many = np.argsort(np.tile(SPLITS.val.labels, 3), kind="stable")  # three batches, sorted
+SPLITS = replace(
+    SPLITS,
+    val=LabelledImages(
+        np.tile(SPLITS.val.images, (3, 1, 1, 1))[many],
+        np.tile(SPLITS.val.labels, 3)[many],
+    ),
 )
-def test_what_arrives_compares_mean_and_spread(shift, factor, alarming):
-    images = torch.randn(64, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    run = run_with(
-        training_loader=lambda: [(images, None)],
-        evaluation_loader=lambda pair: [(factor * images + shift, None)],
-        splits=SimpleNamespace(val=None),
-    )
-    assert LESSON["what_arrives"]("A", run)[1] == alarming
 
 
-@pytest.mark.parametrize("relu", [False, True])
-def test_numbers_lowered_sees_a_branch_that_cannot_subtract(relu, monkeypatch):
+@pytest.fixture
+def lesson(monkeypatch):
+    """Return the lesson's functions, with the small data set in place of its own."""
+    monkeypatch.setitem(LESSON, "few", SPLITS)
+    monkeypatch.setitem(LESSON, "session", SimpleNamespace(device=CPU))
+    order = np.random.default_rng(1).permutation(len(SPLITS.val.labels))
+    mixed = LabelledImages(*(part[order] for part in SPLITS.val))
+    monkeypatch.setitem(LESSON, "order", order)
+    monkeypatch.setitem(LESSON, "mixed", mixed)
+    monkeypatch.setitem(LESSON, "strangers", SPLITS.test)
+    healthy = LESSON["train"](LESSON["start_run"](2))
+    monkeypatch.setitem(LESSON, "healthy", healthy)
+    return LESSON
+
+
+def patient(fault):
+    letter = next(letter for letter, name in RIGHT.items() if name == fault)
+    return faults.patient(letter, SPLITS, CPU, 2)
+
+
+def test_the_training_that_is_printed_is_the_one_the_patients_depart_from(lesson):
+    theirs = faults.train(faults.start_run(SPLITS, CPU, 2))
+    ours = lesson["healthy"]
+    assert torch.equal(faults.weights_of(ours.model), faults.weights_of(theirs.model))
+    assert ours.history.keys() == theirs.history.keys()
+    for name in ours.history:
+        assert ours.history[name] == pytest.approx(theirs.history[name])
+
+
+def test_two_ways_to_judge_wrongly_are_those_of_two_patients(lesson):
+    for fault, judge in (
+        ("eval() missing", "predict_without_eval"),
+        ("wrong statistics", "predict_unnormalised"),
+    ):
+        run = patient(fault)
+        own = lesson["train"](lesson["start_run"](2), lesson[judge])
+        assert own.history["val_loss"] == pytest.approx(run.history["val_loss"])
+
+
+def test_each_question_tells_its_fault_from_the_healthy_run(lesson):
+    def asked(question, fault=None):
+        run = patient(fault) if fault else lesson["healthy"]
+        return lesson[question](run)
+
+    assert asked("moved_by_order") == [0]
+    assert asked("moved_by_order", "eval() missing")[0] > 0.02
+    assert np.allclose(asked("pixels", "wrong statistics")[:2], asked("pixels")[:2])
+    assert asked("pixels", "wrong statistics")[3] < 0.5 * asked("pixels")[3]
+    assert asked("steps", "rate too high")[0] == pytest.approx(10 * asked("steps")[0])
+    assert asked("steps", "scheduler never stepped")[:2] == pytest.approx([0.004] * 2)
+    assert asked("lowered_and_dead")[0] > 0
+    assert asked("lowered_and_dead", "ReLU before the addition")[0] == 0
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_labels_are_read_by_the_healthy_network(shift, lesson, monkeypatch):
+    trusted = SimpleNamespace(model=nn.Linear(10, 10))
+    nn.init.eye_(trusted.model.weight)
+    monkeypatch.setitem(LESSON, "healthy", trusted)
+    told = torch.arange(10)
+    batches = [(20 * torch.eye(10), told.roll(shift))] * 6
+    run = SimpleNamespace(train_loader=batches)
+    assert lesson["labels_agreed"](run) == [1 - shift]
+
+
+def test_one_batch_is_learned_by_heart_and_the_model_stays(lesson):
     torch.manual_seed(0)
     model = cifar_resnet(8).eval()
-    if relu:
-        for block in model.modules():
-            if hasattr(block, "bn2"):
-                block.bn2 = nn.Sequential(block.bn2, nn.ReLU())
-    images = torch.randn(4, 3, 8, 8)
-    run = run_with(
-        model=model,
-        predict=lambda pair: model(images),
-        splits=SimpleNamespace(val=(np.zeros(4), np.zeros(4))),
-    )
-    monkeypatch.setitem(LESSON, "LabelledImages", lambda *parts: parts)
-    text, alarming = LESSON["numbers_lowered"]("A", run)
-    assert alarming == relu
-    assert ("at least 0%" in text) == relu
+    before = faults.weights_of(model)
+    images, labels = torch.randn(20, 3, 8, 8), torch.arange(20) % 10
+    assert lesson["overfit_one_batch"](model, images, labels) < 0.02
+    blind = lesson["overfit_one_batch"](model, 0 * images, labels)
+    assert np.log(10) - 1e-4 < blind < 3
+    assert torch.equal(faults.weights_of(model), before)
+    assert not model.training
+    frozen = copy.deepcopy(model).requires_grad_(False)
+    frozen.fc.requires_grad_(True)
+    assert lesson["overfit_one_batch"](frozen, images, labels) > 0.05  # quiz 4
+    soft = nn.Sequential(model, nn.Softmax(dim=1))
+    assert lesson["overfit_one_batch"](soft, images, labels) > np.log(np.e + 9) - 1
 
 
-def test_changed_lines_show_the_fault_and_its_cure():
-    lines = {fault: LESSON["changed_lines"](fault) for fault in faults.FAULTS}
-    assert lines["rate too high"] == ["-highest_rate = 2.0", "+highest_rate = 0.2"]
-    assert any(
-        line.startswith("+") and "in_mode" in line for line in lines["eval() missing"]
+CELLS = jupytext.read(LESSONS / f"{NAME}.py", fmt="py:percent").cells
+FOLDS = {
+    letter: text
+    for cell in CELLS
+    for letter, text in re.findall(
+        r"<summary>([A-H])</summary>\n\n(.*?)</details>", cell.source, re.DOTALL
     )
-    assert any(
-        line.startswith("-") and "permutation" in line
-        for line in lines["labels shuffled"]
-    )
-    for changed in lines.values():
-        assert {line[0] for line in changed} <= {"-", "+"}
-        assert changed
+}
+
+
+@pytest.mark.parametrize("letter", RIGHT)
+def test_a_fold_names_the_fault_and_its_lines(letter):
+    fault, text = RIGHT[letter], FOLDS[letter]
+    title = re.search(r"\*\*(.+?)\.\*\*", text)[1]
+    assert title.lower() == fault.lower()
+    sick = inspect.getsource(faults.CULPRITS[fault])
+    diff = re.search(r"```diff\n(.*?)```", text, re.DOTALL)[1]
+    lines = " ".join(sick.split())
+    for line in diff.splitlines():
+        if line.startswith("-"):
+            assert line[1:].strip() in lines
+        if line.startswith("+"):
+            assert line[1:].strip() not in lines
+
+
+def test_no_answer_stands_above_stop_here():
+    sources = [cell.source for cell in CELLS]
+    stop = next(k for k, text in enumerate(sources) if "**Stop here**" in text)
+    solution = next(k for k, text in enumerate(sources) if "faults.answers()" in text)
+    assert solution > stop
+    below = "\n".join(sources[: stop + 1])
+    assert not any(f"<summary>{letter}</summary>" in below for letter in RIGHT)
+    tells = [k for k, text in enumerate(sources) if '"A": "' in text]
+    assert not tells  # the solution asks the module
 
 
 def test_the_diagnosis_is_counted_and_answered_with_one_question(capsys):
@@ -104,6 +159,7 @@ def test_the_diagnosis_is_counted_and_answered_with_one_question(capsys):
     said = capsys.readouterr().out
     assert "4 of 8" in said
     assert said.count("ask run") == 1
+    assert "healthy run" in said
     assert not any(fault in said for fault in faults.FAULTS)
 
 
@@ -139,39 +195,6 @@ def once(first, second):
 
 def backwards(first, second):
     return LESSON["shared_images"](first, second)[::-1]
-
-
-def steps(model, images, labels, num_steps, *, lr=0.05, zero=True):
-    optimizer = torch.optim.SGD(model.parameters(), lr, momentum=0.9)
-    for _ in range(num_steps):
-        if zero:
-            optimizer.zero_grad()
-        nn.functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-    with torch.no_grad():
-        return nn.functional.cross_entropy(model(images), labels).item()
-
-
-def without_copy(model, images, labels, num_steps):
-    return steps(model.train(), images, labels, num_steps)
-
-
-def judged_in_eval(model, images, labels, num_steps):
-    double = LESSON["copy"].deepcopy(model).train()
-    steps(double, images, labels, num_steps)
-    with torch.no_grad():
-        return nn.functional.cross_entropy(double.eval()(images), labels).item()
-
-
-def tiny_rate(model, images, labels, num_steps):
-    return steps(
-        LESSON["copy"].deepcopy(model).train(), images, labels, num_steps, lr=1e-4
-    )
-
-
-def all_thawed(model, images, labels, num_steps):
-    double = LESSON["copy"].deepcopy(model).requires_grad_(True).train()
-    return steps(double, images, labels, num_steps)
 
 
 def of_itself(model, images):
@@ -216,21 +239,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("diagnosis", RIGHT | {"A": "overfitting"}, "no fault 'overfitting'"),
     ("diagnosis", RIGHT | {"I": "rate too high"}, "no run I"),
     ("diagnosis", RIGHT | {"B": None}, "7 of 8 are right"),
-    (
-        "diagnosis",
-        swapped("eval() missing", "wrong statistics"),
-        "what arrives at the network",
-    ),
-    ("diagnosis", swapped("labels shuffled", "rate too high"), "is what it fits true"),
-    (
-        "diagnosis",
-        swapped("test images leaked", "frozen norms move"),
-        "images that nobody has seen",
-    ),
-    ("overfit_one_batch", without_copy, "deepcopy first"),
-    ("overfit_one_batch", judged_in_eval, "After no step at all"),
-    ("overfit_one_batch", tiny_rate, "below 0.05 was expected"),
-    ("overfit_one_batch", all_thawed, "leave requires_grad"),
+    ("diagnosis", swapped("eval() missing", "wrong statistics"), "6 of 8 are right"),
     ("moved_buffers", of_itself, "ask a copy"),
     ("moved_buffers", in_train, "in the modes that you find"),
     ("moved_buffers", never_cloned, "changes in place"),
@@ -240,9 +249,8 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
 
 
 def test_a_leak_is_found_by_the_first_exercise():
-    splits = small_splits()
-    leaked = faults.LeakedTest(splits, torch.device("cpu"), 1).training_pair()
-    shared = LESSON["shared_images"]
-    everything = list(range(len(splits.test.labels)))
-    assert shared(leaked.images, splits.test.images) == everything
-    assert shared(splits.train.images, splits.test.images) == []
+    leaked = patient("test images leaked").train_loader.dataset.tensors[0].numpy()
+    loader = faults.make_loader(SPLITS.test, SPLITS.mean, SPLITS.std)
+    tested = loader.dataset.tensors[0].numpy()
+    assert LESSON["shared_images"](leaked, tested) == list(range(len(tested)))
+    assert LESSON["shared_images"](tested[:5], tested[5:]) == []
