@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import transfer_study
 from lesson_code import definitions
 from lesson_files import find_lessons, read_lesson
 from torch.utils.data import DataLoader, TensorDataset
@@ -21,6 +22,7 @@ from course_utils.data.photo_splits import PhotoSplits, split_by_class
 from course_utils.models import cifar_resnet, resnet18, resnet34
 from course_utils.pretrained import DownloadError, backbones, transfer
 from course_utils.results import load_results
+from course_utils.training import train_one_epoch
 
 NAME = "06_transfer_learning"
 LESSON = definitions(NAME)
@@ -96,24 +98,37 @@ def test_the_lessons_new_head_is_the_packages():
 
 
 @pytest.mark.parametrize("freeze", [LESSON["freeze_norms"], transfer.freeze_norms])
-def test_frozen_norms_keep_their_statistics_also_in_a_copy(freeze):
-    model = cifar_resnet(8)
+def test_frozen_norms_keep_their_statistics_while_all_else_trains(freeze):
+    model = cifar_resnet(8).train()
     assert freeze(model) is model
-    for network in (model, copy.deepcopy(model)):
-        before = {name: value.clone() for name, value in network.named_buffers()}
-        network.train()(3 * torch.randn(4, 3, 16, 16))
-        assert all(torch.equal(before[n], v) for n, v in network.named_buffers())
-        assert network.training
-        assert all(p.requires_grad for p in network.parameters())
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model(3 * torch.randn(4, 3, 16, 16))
+    assert all(torch.equal(before[n], v) for n, v in model.named_buffers())
+    assert model.training
+    assert model.layer1.training
+    assert all(p.requires_grad for p in model.parameters())
 
 
-def test_drift_is_measured_in_old_deviations():
+def test_the_studys_norms_stay_frozen_in_a_loop_that_calls_train():
+    model = cifar_resnet(8, num_classes=5)
+    transfer_study.keep_norms_frozen(model)
+    before = copy.deepcopy(model.state_dict())
+    data = TensorDataset(torch.randn(8, 3, 16, 16), torch.arange(8) % 5)
+    train_one_epoch(model, DataLoader(data, 4), torch.optim.SGD(model.parameters()))
+    buffers = {name for name, _ in model.named_buffers()}
+    moved = {n for n, w in model.state_dict().items() if not torch.equal(w, before[n])}
+    assert moved
+    assert not moved & buffers
+    assert model.training
+    assert not model.eval().training
+
+
+def test_what_moved_is_named():
     before, after = cifar_resnet(8), cifar_resnet(8)
-    before.bn1.running_var.fill_(4.0)
-    assert LESSON["largest_drift"](before, after) == 0
-    before.layer1[0].bn1.running_var.fill_(0.0)  # a channel that died
+    after.load_state_dict(before.state_dict())
+    assert LESSON["moved"](before, after) == []
     after.bn1.running_mean.fill_(3.0)
-    assert LESSON["largest_drift"](before, after) == pytest.approx(1.5, rel=1e-4)
+    assert LESSON["moved"](before, after) == ["bn1.running_mean"]
 
 
 def test_training_the_head_moves_nothing_else():
@@ -134,12 +149,24 @@ def test_the_lessons_rates_are_those_that_the_study_chose(way):
         assert ast.literal_eval(line.removeprefix("RATES = "))[way] == run["lr"]
 
 
-def test_the_lessons_word_on_low_rates_holds():
-    for run in load_results("06_rates-imagenet200-finetuned-photos"):
-        seeds = run["val_accuracy"].values()
-        means = [np.mean(accuracies) for accuracies in seeds]
-        assert 0 < means.index(max(means)) < len(means) - 1
-        assert np.ptp(means) < 0.01 < min(map(np.ptp, seeds))
+def test_the_lessons_word_on_few_photos_holds():
+    pairs = {}
+    for way in ("finetuned", "frozen"):
+        for run in load_results(f"06_study-imagenet200-{way}"):
+            pairs.setdefault((run["train_size"], run["seed"]), []).append(run)
+    assert len(pairs) == 6
+    for finetuned, frozen in pairs.values():
+        assert finetuned["test_accuracy"] >= frozen["test_accuracy"]
+
+
+def test_three_ways_lead_the_frozen_body_and_it_leads_scratch():
+    found = {}
+    for run in load_results("06_study-imagenet200"):
+        if run["per_class"] == 30:
+            found.setdefault(run["way"], []).append(run["test_accuracy"])
+    assert all(a > b for a, b in zip(found["frozen"], found["scratch"], strict=True))
+    for way in ("finetuned", "by-depth", "head-first"):
+        assert min(found[way]) > max(found["frozen"])
 
 
 # ImageNet's own weights, from a stand-in file of the right shape
@@ -191,7 +218,7 @@ def test_the_imagenet_cell_runs_on_a_file_of_the_right_shape(stand_in, capsys):
     run_imagenet_cell(stand_in.parents[1])
     said = capsys.readouterr().out
     assert "torchvision's resnet34, trained on ImageNet: " in said
-    assert said.strip().endswith("of 2 test photos right")
+    assert said.strip().endswith("of 2 validation photos right")
 
 
 @pytest.mark.parametrize("is_there", [True, False])
@@ -313,40 +340,66 @@ def as_lists(labels, num_folds, seed=0):
     return [fold.tolist() for fold in folds]
 
 
+def whole_for_each(labels, num_folds, seed=0):
+    return [np.random.default_rng(seed).permutation(len(labels))] * num_folds
+
+
+def labels_of_photos(labels, num_folds, seed=0):
+    folds = LESSON["stratified_folds"](labels, num_folds, seed)
+    return [labels[fold] for fold in folds]
+
+
+def rest_in_the_last(labels, num_folds, seed=0):
+    rng = np.random.default_rng(seed)
+    folds = [[] for _ in range(num_folds)]
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        size = len(members) // num_folds
+        for number, fold in enumerate(folds):
+            end = (number + 1) * size if number < num_folds - 1 else None
+            fold.append(members[number * size : end])
+    return [np.concatenate(fold) for fold in folds]
+
+
+def as_many_numbers(model, state_dict):
+    missing, unexpected, _ = LESSON["loading_report"](model, state_dict)
+    own = model.state_dict()
+    common = sorted(own.keys() & state_dict.keys())
+    misfits = [n for n in common if own[n].numel() != state_dict[n].numel()]
+    return missing, unexpected, misfits
+
+
 def no_gradients_only(model, name):
-    learning = LESSON["freeze_before"](model, name)
-    model.train()
-    return learning
+    return LESSON["freeze_before"](model, name).train()
 
 
 def eval_only(model, name):
-    learning = LESSON["freeze_before"](model, name)
-    model.requires_grad_(True)
-    return learning
+    return LESSON["freeze_before"](model, name).requires_grad_(True)
 
 
 def all_in_eval(model, name):
-    learning = LESSON["freeze_before"](model, name)
-    model.eval()
-    return learning
+    return LESSON["freeze_before"](model, name).eval()
 
 
 def one_part_only(model, name):
     for part_name, part in model.named_children():
         part.requires_grad_(part_name == name)
         part.train(part_name == name)
-    return list(getattr(model, name).parameters())
+    return model
 
 
-def without_the_part_itself(model, name):
-    learning, part = LESSON["freeze_before"](model, name), getattr(model, name)
-    own = {id(p) for p in part.parameters()}
-    return [p for p in learning if id(p) not in own]
-
-
-def every_parameter(model, name):
+def with_the_part_itself(model, name):
     LESSON["freeze_before"](model, name)
-    return list(model.parameters())
+    getattr(model, name).requires_grad_(False)
+    return model
+
+
+def in_a_copy(model, name):
+    return LESSON["freeze_before"](copy.deepcopy(model), name)
+
+
+def without_return(model, name):
+    LESSON["freeze_before"](model, name)
 
 
 def always_five(labels, num_folds, seed=0):
@@ -362,12 +415,16 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("loading_report", without_buffers, "state_dict() has both"),
     ("loading_report", exchanged, "are exchanged"),
     ("loading_report", no_shapes, "Misfits has 0 names where 2"),
+    ("loading_report", as_many_numbers, "compare each name's shape"),
     ("loading_report", misfits_missing, "the third list only"),
     ("loading_report", unsorted, "not sorted"),
     ("loading_report", loads_it, "no loading"),
     ("loading_report", parameters_only, "state_dict() has both"),
     ("loading_report", all_names, "three empty lists"),
     ("stratified_folds", not_stratified, "each class by itself"),
+    ("stratified_folds", whole_for_each, "the first step cuts"),
+    ("stratified_folds", labels_of_photos, "not their labels"),
+    ("stratified_folds", rest_in_the_last, "as np.array_split makes"),
     ("stratified_folds", always_five, "how many does num_folds"),
     ("stratified_folds", beyond_the_end, "positions among all photos"),
     ("stratified_folds", not_shuffled, "shuffle before you cut"),
@@ -381,6 +438,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("freeze_before", eval_only, "still need gradients"),
     ("freeze_before", all_in_eval, "are in eval() mode"),
     ("freeze_before", one_part_only, "need no gradient"),
-    ("freeze_before", without_the_part_itself, "the part called `name` learns"),
-    ("freeze_before", every_parameter, "what shall move, once"),
+    ("freeze_before", with_the_part_itself, "need no gradient"),
+    ("freeze_before", in_a_copy, "the model that it was given"),
+    ("freeze_before", without_return, "end with return"),
 ]

@@ -149,7 +149,7 @@ class Study:
             seed_everything(seed)
         if way != "frozen":
             if way == "norms-frozen":
-                freeze_norms(model)
+                keep_norms_frozen(model)
             groups = rates_by_depth(model, lr) if way == "by-depth" else model
             fit(model, loaders.train, epochs, groups, lr)
         trained = model.fc if way == "frozen" else model
@@ -171,6 +171,11 @@ class Study:
             "val_accuracy": evaluate(model, loaders.val).accuracy,
             "test_accuracy": evaluate(model, loaders.test).accuracy,
         }
+
+
+def keep_norms_frozen(model: nn.Module) -> None:
+    """Freeze the norms each time that the loop calls the model's `train()`."""
+    model.train = lambda mode=True: freeze_norms(nn.Module.train(model, mode))
 
 
 def fit(

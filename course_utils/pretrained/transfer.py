@@ -47,17 +47,16 @@ def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
 
 
 def freeze_norms(model: nn.Module) -> nn.Module:
-    """Return the same network, whose BatchNorm keeps its statistics in training too.
+    """Return the same network with its BatchNorm layers in eval().
 
-    Their scale and shift still learn. `model.train()` would undo `eval()` of each
-    BatchNorm, so it no longer reaches them.
+    They keep their statistics; scale and shift still learn. `model.train()` undoes it,
+    so call this after each.
 
     Taught in: lesson 06, "A frozen network that moves".
     """
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
-            module.train = lambda mode=True, module=module: module
     return model
 
 
