@@ -324,9 +324,9 @@ show_table(("points lost", "stale", "anew", "recorded: stale", "recorded: anew")
 # 73.7 points<!-- results: 05_*full-photos* lost.plain.0 -->, and still
 # 64.7 points<!-- results: 05_*full-photos* lost.plain.1 --> then.
 #
-# Veit et al. (2016) explain the difference by **paths**. Write out three residual
-# blocks, and the signal reaches the end in $2^3$ ways, through each block or around it.
-# Deleting a block closes half of the ways. A plain network has one way, and it is cut.
+# Veit et al. (2016) explain the difference by **paths**. Through three residual blocks
+# the signal has $2^3$ ways, through each block or around it. Deleting a block closes
+# half of them. A plain network has one way, and it is cut.
 # **So what:** without one block a residual network loses a part of its accuracy, a
 # plain one most of it; and whoever takes a trained network apart must estimate its
 # statistics anew before judging it.
