@@ -287,8 +287,8 @@ print("old head:", backbone.model.fc)
 print("new head:", first.fc)
 
 # %% [markdown]
-# The other way: build the network with the right number of classes, drop the head's
-# weights, and load the rest with `strict=False`.
+# The other way: build the network with the right number of classes, and load all but
+# the head's weights with `strict=False`.
 
 # %%
 # Second way: load all but the head, and read the report
@@ -386,9 +386,9 @@ def train_head(model, loader, num_epochs, lr):
 # %% [markdown]
 # ### Smaller steps for early layers
 #
-# The idea of *by-depth*: early layers are right already, late ones are not. Let each
-# stage learn at half the rate of the one above it (Howard and Ruder, 2018, divided by
-# 2.6). An optimiser takes this as **parameter groups**, each with its own rate.
+# *By-depth* supposes that early layers are right already. Each stage learns at half the
+# rate of the one above it (Howard and Ruder, 2018, divided by 2.6). An optimiser takes
+# this as **parameter groups**, each with its own rate.
 
 
 # %%
@@ -472,9 +472,8 @@ for other in ("scratch", "frozen", "head-first"):
 # %% [markdown]
 # ## 5 · A frozen network that moves
 #
-# This section shows why a frozen network may change all the same. Take the network with
-# the trained head. No weight requires a gradient, there is no optimiser. Show it the
-# training images once, in training mode.
+# This section shows why a frozen network may change all the same. Show the network with
+# the trained head the training images once, in training mode, without gradients.
 
 
 # %%
@@ -567,12 +566,11 @@ print("moved:", moved(frozen, kept))
 #   NUMBER %<!-- results:
 #   06_study-cifar10-finetuned-30-photos-seed* test_accuracy --> with everything
 #   trained.
-# - **Many photos, or early stages frozen** (the ★★★ exercise): not measured.
 
 # %% [markdown]
-# Our test photos are like the training photos. On images *unlike* them, which we did
-# not measure, Kumar et al. found full fine-tuning worse than a probe, on average over
-# their data sets, and head first better than both.
+# Not measured: many photos, early stages frozen (the ★★★ exercise), and images *unlike*
+# the training photos. On those, Kumar et al. found full fine-tuning worse than a probe,
+# on average over their data sets, and head first better than both.
 #
 # ### Your own photos
 #
@@ -664,8 +662,8 @@ save_result(run_dir / "result.json", result, session.device)
 session.report(f"finetuned minus scratch: {leads['scratch']}", data=splits.describe())
 
 # %% [markdown]
-# **What this does not show.** One data set, one kind of network, images of 64 pixels.
-# All photos come from one source: those you will take yourself may look different.
+# **What this does not show.** One kind of network, images of 64 pixels, photos from one
+# source: those you take yourself may look different.
 
 # %% [markdown]
 # ## Summary
