@@ -25,7 +25,7 @@
 # [03](03_cifar10_training.ipynb) (statistics estimated anew) and
 # [04](04_per_class_evaluation.ipynb) (intervals, two networks on the same images).
 #
-# **Reading** 43 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
+# **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]
@@ -65,7 +65,7 @@ import torch.nn.functional as F
 
 from course_classroom.checks import lesson_05 as check
 from course_utils import explain, metrics, plotting
-from course_utils.results import load_results, save_result, show_table
+from course_utils.results import save_result
 from course_utils.session import start
 
 plotting.course_style()
@@ -74,8 +74,7 @@ session = start(seed=0)
 # %% [markdown]
 # ## A question first
 #
-# A trained network is some hundred thousand numbers. What do they do? Write down your
-# guesses:
+# Write down your guesses:
 #
 # 1. Take one block out of a trained residual network of 20 layers, and train nothing.
 #    How many points of its 87 % accuracy are lost, on average? And in a plain network?
@@ -92,11 +91,11 @@ session = start(seed=0)
 #
 # Numbers *in the text* are recorded: the ResNet-20 that ships (one seed), judged on
 # 5 000 of CIFAR-10's test photos, drawn at random (the full profile). Your run may take
-# fewer, and perhaps sketches, which are easier than photos. Nothing is chosen by these
-# images, so they may be looked at.
+# fewer, and perhaps sketches, which are easier than photos. No network was chosen by
+# these images (only three blocks, in the first myth), so they may be looked at.
 
 # %%
-# Load test images, a trained network, and what was recorded on photos
+# Load test images and a trained network
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.pretrained import load_pretrained, load_trained
 
@@ -111,7 +110,6 @@ labels = torch.from_numpy(splits.test.labels[drawn])  # (N,)
 mean, std = torch.tensor(splits.mean), torch.tensor(splits.std)
 images = (torch.from_numpy(pictures) / 255 - mean) / std  # as in training
 images = images.permute(0, 3, 1, 2).contiguous().to(session.device)  # (N, 3, 32, 32)
-(recorded,) = load_results("05_visualisation-full-photos")
 
 
 # %%
@@ -146,7 +144,7 @@ plt.show()
 
 # %% [markdown]
 # Above: test images, a mistake in an orange frame. Below: the first eight with red and
-# blue exchanged. No average says what the eye sees at once.
+# blue exchanged.
 #
 # **So what:** before you measure a network, look at a few dozen of its inputs and
 # answers, as it gets them.
@@ -154,14 +152,13 @@ plt.show()
 # %% [markdown]
 # ## 2 · Filters and feature maps
 #
-# This section shows what is inside. The first layer is the only one whose weights live
-# in the world of colours: a filter of shape (3, k, k) can be drawn as k × k pixels. Our
-# 3 × 3 filters are specks that teach nothing. The paper's 7 × 7 ones, trained on
-# ImageNet, can be read, so they are drawn where the weights are at hand.
+# This section shows what is inside. A filter of the first layer has shape (3, k, k), so
+# it can be drawn as k × k pixels. Our 3 × 3 filters are specks that teach nothing; the
+# next cell draws the paper's 7 × 7 ones where ImageNet's weights are at hand.
 
 # %% tags=["figure"]
-# Figure: 32 filters of 7 by 7 pixels, the first layer of a network trained on ImageNet,
-# if its weights are at hand; else one line that says so.
+# Figure: 32 filters of 7 by 7 pixels, the first layer of a network trained on ImageNet;
+# drawn only if its weights are at hand.
 from pathlib import Path
 
 files = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("resnet*.pth"))
@@ -171,37 +168,29 @@ if files:
     weights = torch.load(files[0], map_location="cpu", weights_only=True)
     plotting.show_filters(weights["conv1.weight"][:32].numpy(), columns=8)
     plt.show()
-else:
-    print("ImageNet's weights are not at hand, so no filters are drawn.")
 
 # %% [markdown]
 # What the layers make of an image says more: the **feature maps**. Torchvision cuts
-# them out of a network. It writes down every operation of a forward pass, each with a
-# name, and returns the outputs of those asked for. A stage's name stands for its last
-# operation.
+# them out of a network: it follows a forward pass, gives every operation a name, and
+# returns the outputs of those asked for. (`get_graph_node_names` lists the names.) A
+# stage's name stands for its last operation.
 
 # %%
 # Take the maps of the stem and of each stage out of the network
-from torchvision.models.feature_extraction import (
-    create_feature_extractor,
-    get_graph_node_names,
-)
+from torchvision.models.feature_extraction import create_feature_extractor
 
-_, operations = get_graph_node_names(model, suppress_diff_warning=True)
-print(f"{len(operations)} operations, the first: {', '.join(operations[:4])}")
 stages = [name for name, _ in model.named_children() if name.startswith("layer")]
 extract = create_feature_extractor(model, ["relu", *stages], suppress_diff_warning=True)
 with torch.no_grad():
     maps = extract(images[:64])
 zeros = {name: (found == 0).double().mean().item() for name, found in maps.items()}
 for name, found in maps.items():
-    channels, *sides = found.shape[1:]
-    size = f"{channels} maps of {sides}, {found[0].numel()} numbers an image"
-    print(f"{name:7} {size}, {zeros[name]:.0%} of them zero")
+    print(f"{name:7} (channels, h, w) {tuple(found.shape[1:])}, {zeros[name]:.0%} zero")
 
 # %% tags=["figure"]
 # Figure: a test image; then a grid of its feature maps, one row for the stem and each
-# stage, the six maps a row that answer most, from dark (no answer) to bright.
+# stage, the six maps a row that answer most, each from dark (its lowest value) to
+# bright (its highest).
 first = int(right[:64].long().argmax())  # the first that is right
 plotting.show_images(pictures[[first]], [splits.classes[labels[first]]], size=1.0)
 strongest = {}
@@ -212,14 +201,12 @@ plotting.show_feature_maps(strongest, channels=6)
 plt.show()
 
 # %% [markdown]
-# Each row holds the six maps of a layer that answer this image most. Early maps still
-# look like the image: edges, patches of one colour. Late ones have few positions and
-# cannot be read as pictures. Where a stage halves the side, the channels double: half
-# as many numbers. Many are zero: the ReLU's work. On photos it is
-# 40 %<!-- results: 05_*full-photos* zeros.layer3 --> after the last stage.
-#
-# A position of a late map depends on more than the pixels under it; after the last
-# stage, on most of the image ([deep dive 05b](05b_receptive_field_and_loss.ipynb)).
+# Each row holds the six maps of a layer that answer this image most; a map is dark at
+# its lowest value, bright at its highest. Early maps still look like the image: edges,
+# patches of one colour. Late ones have few positions and cannot be read as pictures.
+# The ReLU makes many values zero: on photos
+# 10 %<!-- results: 05_*full-photos* zeros.layer1 --> to
+# 42 %<!-- results: 05_*full-photos* zeros.relu --> of a layer's.
 #
 # **So what:** any map can be had by its name. Early maps are pictures, late ones are
 # evidence for classes.
@@ -228,25 +215,23 @@ plt.show()
 # ## 3 · Deleting a block
 #
 # This section answers your first guess. Take a trained network, remove one block, train
-# nothing, and evaluate. A residual block leaves its shortcut behind. A plain block
-# leaves a hole: the next block gets what the one before put out. Where the shape
-# changes there, the plain block cannot go at all.
-#
-# The two networks of 20 layers that ship were trained alike but for the shortcuts.
+# nothing, and evaluate: what came into the block now goes on to the next, unchanged.
+# Where a block changes the shape, a residual one leaves its shortcut; a plain one
+# cannot go. The two networks of 20 layers that ship were trained alike but for the
+# shortcuts.
 
 
 # %%
 # Take a block out of a copy of the network
 import copy
 
-from torch import nn
-
 
 def without_block(network, name):
     """Return a copy of the network without one block."""
     network = copy.deepcopy(network)
     shortcut = getattr(network.get_submodule(name), "downsample", None)
-    rest = nn.Sequential(shortcut or nn.Identity(), nn.ReLU())  # F(x) = 0
+    # Hand on what comes in: as it is, or through the shortcut that changes its shape
+    rest = torch.nn.Sequential(shortcut or torch.nn.Identity(), torch.nn.ReLU())
     network.set_submodule(name, rest)
     return network
 
@@ -254,15 +239,12 @@ def without_block(network, name):
 kind = "cifar10" if splits.is_photos else "sketches"
 pair = {"residual": load_pretrained(kind), "plain": load_pretrained(f"{kind}-plain")}
 pair = {name: network.to(session.device) for name, network in pair.items()}
-for name, network in pair.items():
-    shorter = without_block(network, "layer1.1")
-    print(f"{name}: {accuracy(network):.1%}, without layer1.1 {accuracy(shorter):.1%}")
 
 # %% [markdown]
-# Before you believe these numbers: what else broke? Every BatchNorm behind the gap
-# divides by a variance that it saw *with* the block. Its input has changed; its
-# statistics are stale. That harm is not the block's work missing. `update_bn` removes
-# it, with training images augmented as in training. No weight changes.
+# What else breaks when a block goes? Every BatchNorm behind the gap divides by a
+# variance that it saw *with* the block: its statistics are stale. That harm is not the
+# block's work missing. `update_bn` removes it, with augmented training images; no
+# weight changes. A control: the *whole* network with statistics from the same images.
 
 
 # %%
@@ -279,9 +261,10 @@ def renormalised(network, batches):
     return network
 
 
-intact, stale, anew = {}, {}, {}  # accuracies, by network; the last two by block, too
+intact, control, stale, anew = {}, {}, {}, {}  # accuracies, by network (and block)
 for name, network in pair.items():
     intact[name] = accuracy(network)
+    control[name] = accuracy(renormalised(network, train_batches))
     stale[name], anew[name] = {}, {}
     for block in explain.block_names(network):  # those that can go
         shorter = without_block(network, block)
@@ -290,11 +273,11 @@ for name, network in pair.items():
 
 # %% tags=["figure"]
 # Figure: accuracy with one block deleted, a bar for each block: residual left, plain
-# right; statistics stale above, estimated anew below. Dashed is the whole network; an ×
-# marks a block that cannot go.
+# right; statistics stale above, estimated anew below. Dashed is the whole network, its
+# statistics as trained above, anew below; an × marks a block that cannot go.
 fig, axes = plt.subplots(2, 2, figsize=(8.5, 6), sharex=True, sharey=True)
-for row, accuracies in zip(axes, (stale, anew), strict=True):
-    plotting.plot_deletion(accuracies, intact, row)
+plotting.plot_deletion(stale, intact, axes[0])
+plotting.plot_deletion(anew, control, axes[1])
 for axis, name in zip(axes[:, 0], ("stale", "anew"), strict=True):
     axis.set_ylabel(f"accuracy, statistics {name}")
 for axis in axes.flat:
@@ -302,47 +285,52 @@ for axis in axes.flat:
 plt.show()
 
 # %% [markdown]
-# Dashed is the whole network. Compare each bar above with the one below it, and each
-# residual bar with the plain one at its place.
+# Dashed is the whole network, below with statistics anew: it hardly moves. Compare each
+# bar above with the one below it, and each residual bar with the plain one.
 
 # %%
 # How many points does a deleted block cost, on average over the blocks?
 lost = {}
-rows = []
 for name in pair:
     means = [np.mean(list(found[name].values())) for found in (stale, anew)]
     lost[name] = [float(intact[name] - mean_left) for mean_left in means]
-    theirs = recorded["lost"][name]
-    rows.append((name, *(f"{100 * points:.1f}" for points in (*lost[name], *theirs))))
-show_table(("points lost", "stale", "anew", "recorded: stale", "recorded: anew"), rows)
+    whole = intact[name] - control[name]
+    points = [f"{100 * lead:.1f}" for lead in (*lost[name], whole)]
+    print(f"{name:9} stale {points[0]}, anew {points[1]}, control {points[2]} points")
 
 # %% [markdown]
 # Guess 1. On photos a deleted residual block costs
-# 27.9 points<!-- results: 05_*full-photos* lost.residual.0 --> on average, and
-# 9.6 points<!-- results: 05_*full-photos* lost.residual.1 --> once the statistics are
-# estimated anew: most of the harm was not the block's. The plain network loses
-# 73.7 points<!-- results: 05_*full-photos* lost.plain.0 -->, and still
-# 64.7 points<!-- results: 05_*full-photos* lost.plain.1 --> then.
+# 27.9 points<!-- results: 05_*full-photos* lost.residual.0 --> (mean of nine), and
+# 9.6 points<!-- results: 05_*full-photos* lost.residual.1 --> with statistics estimated
+# anew: two thirds of the harm was stale statistics. Not so for the last block, with no
+# norm behind it: 57 %<!-- results: 05_*full-photos* anew.residual.8 --> are left either
+# way. The plain network loses
+# 73.7 points<!-- results: 05_*full-photos* lost.plain.0 --> (mean of the seven that can
+# go), and still 64.7 points<!-- results: 05_*full-photos* lost.plain.1 --> anew. (The
+# same seven cost the residual one 25.2 and 9.2.)
+
+# %% [markdown]
+# Why? In the residual network what passes the gap lacks one correction $F(x)$ among
+# many. In the plain one the next block expects a *transformed* input, and gets the raw
+# one (Veit et al., 2016).
 #
-# Veit et al. (2016) explain the difference by **paths**. Through three residual blocks
-# the signal has $2^3$ ways, through each block or around it. Deleting a block closes
-# half of them. A plain network has one way, and it is cut.
 # **So what:** without one block a residual network loses a part of its accuracy, a
-# plain one most of it; and whoever takes a trained network apart must estimate its
-# statistics anew before judging it.
+# plain one most of it. Estimate statistics anew before you judge.
 
 # %% [markdown]
 # ## 4 · Grad-CAM
 #
 # This section draws a heat map of what speaks for a class, and puts it to two tests.
-# The last stage has dozens of maps $A^c$ of a few positions each. Take the logit $z_k$
-# of a class. Its gradient with respect to a map says whether more of that map would
-# raise the logit. Averaged over the map's positions, it is the map's weight. Add up the
-# maps, each with its weight, and cut off what speaks against the class (Selvaraju et
-# al., 2017):
+# Take the logit $z_k$ of a class. Its gradient with respect to a map $A^c$ of the last
+# stage says whether more of that map would raise the logit. Averaged over the map's
+# positions, it is the map's weight. Add up the maps, each with its weight, and cut off
+# what speaks against the class (Selvaraju et al., 2017):
 #
 # $$w_c = \frac{1}{hw}\sum_{i,j} \frac{\partial z_k}{\partial A^c_{ij}}, \qquad
 # \text{map} = \text{ReLU}\Big(\sum_c w_c A^c\Big).$$
+#
+# One gradient of the *sum* of a batch's logits is enough: in `eval()` no image touches
+# another's logit.
 
 
 # %%
@@ -354,6 +342,7 @@ def grad_cam(network, images, layer, targets):
     )
     found = extract(images)
     maps = found["maps"]  # (B, C, h, w)
+    # From each row of the logits, the column of its target
     scores = found["logits"].gather(1, targets[:, None])  # (B, 1)
     (slopes,) = torch.autograd.grad(scores.sum(), maps)  # (B, C, h, w)
     weights = slopes.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
@@ -364,11 +353,9 @@ def grad_cam(network, images, layer, targets):
 # Maps of all images, for the predicted class and for the second one
 def all_maps(network, layer, targets):
     """Return the maps of all the lesson's images (N, h, w), on the CPU."""
-    found = []
-    for part, classes in zip(images.split(100), targets.split(100), strict=True):
-        cam = grad_cam(network, part, layer, classes.to(session.device))
-        found.append(cam.cpu())
-    return torch.cat(found)
+    classes = targets.to(session.device).split(100)
+    parts = zip(images.split(100), classes, strict=True)
+    return torch.cat([grad_cam(network, part, layer, k).cpu() for part, k in parts])
 
 
 last = stages[-1]
@@ -383,7 +370,7 @@ print(f"maps {tuple(cams.shape)}, {(peaks == 0).sum()} of them empty")
 print(f"peak of the runner-up's map: {peak_ratio:.2f} times the first (median)")
 
 # %% [markdown]
-# The sum of the scores keeps the images apart, since no image touches another's logit.
+# Two right answers and three mistakes:
 
 # %% tags=["figure"]
 # Figure: three rows of test images, one column each, two answered right, three wrong:
@@ -412,19 +399,20 @@ for number, (axis, image) in enumerate(zip(axes.T, columns, strict=True)):
 plt.show()
 
 # %% [markdown]
-# Bright is where the last stage found what speaks for the class named above the map;
-# the number is the map's peak. Both maps of an image share a scale. Drawn each to its
-# own maximum, as is common, the two look equally sure; on photos the runner-up's peak
-# is 0.52<!-- results: 05_*full-photos* peak_ratio --> times the first (median).
+# Bright is where the last stage found what speaks for the class named above the map.
+# Both maps of an image share a scale; the number is the peak. (It does not order the
+# logits: those are means over positions, with what speaks against the class and a
+# bias.) On photos the runner-up's peak is
+# 0.52<!-- results: 05_*full-photos* peak_ratio --> times the first (median). Each drawn
+# to its own maximum, as is common, would look equally sure.
 
 # %% [markdown]
 # ### Test 1: hide what it shows
 #
-# A map looks convincing wherever it is bright. So hide a quarter of each image under
-# the mean colour, where its map is highest (Samek et al., 2015), and count the right
-# answers. Things tend to be in the middle, so any map of the middle would do well.
-# Hence two controls that know nothing of the image: the centre, and the quarter where
-# *another* image's map is highest.
+# Hide a quarter of each image under the mean colour, where its map is highest (Samek et
+# al., 2015), and count the right answers. Things tend to be in the middle, so any map
+# of the middle would do well. Hence two controls that know nothing of the image: the
+# centre, and the quarter where *another* image's map is highest.
 #
 # The rule: Grad-CAM passes against a control if its quarter costs **more**, with the
 # 95 % interval above 0.
@@ -452,11 +440,10 @@ for name, found in found_hidden.items():
     print(f"hidden: {name:32} accuracy {shares[name]:.1%}")
 
 # %%
-# How much more does the map's quarter cost than each control?
-controls = list(hide_first)[:2]
+# How many fewer right answers than under each control? (Positive: the map costs more)
+own = found_hidden["its own highest quarter"]
 costs = {}
-for name in controls:
-    own = found_hidden["its own highest quarter"]
+for name in ("the centre", "another image's highest quarter"):
     costs[name] = metrics.compare(labels, found_hidden[name], own, comparisons=2)
     print(f"more than {name}:\n  {costs[name]}")
 
@@ -472,8 +459,7 @@ for name in controls:
 # does not: 0.9 points<!-- results: 05_*full-photos* costs.0.lead --> more
 # (-0.9 points<!-- results: 05_*full-photos* costs.0.low --> to
 # 2.7 points<!-- results: 05_*full-photos* costs.0.high -->). CIFAR-10's things mostly
-# fill the middle; there a heat map is hard to tell from a guess. On the sketches it
-# passes against both:
+# fill the middle. On the sketches it passes against both:
 # 19.8 points<!-- results: 05_*quick-sketches* costs.0.lead --> more than the centre.
 
 # %% [markdown]
@@ -481,16 +467,17 @@ for name in controls:
 #
 # A map that explains what was *learnt* must change when the learnt weights are replaced
 # by random ones. Some methods failed: they drew edges, which needs no training (Adebayo
-# et al., 2018). An untrained twin needs its BatchNorm statistics, too: with a stored
-# mean of 0 and variance of 1 its norms would do nothing. So estimate them.
+# et al., 2018). The untrained twin needs BatchNorm statistics, too: with a stored mean
+# of 0 and variance of 1 its norms would do nothing. So estimate them.
 #
 # The rule: Grad-CAM passes if the trained network's map is **more** like the map of
 # another *trained* network than like that of its untrained twin, with the 95 % interval
-# of the difference above 0. An edge detector would draw the same for all three.
+# of the difference above 0. An edge detector would draw the same for all three
+# networks.
 
 
 # %%
-# Untrained twins, and how alike two maps of an image are
+# An untrained twin, and how alike two maps of an image are
 def likeness(one, other):
     """Return the correlation of maps (B, h, w) over their positions, (B,)."""
     other = F.interpolate(other[:, None], one.shape[1:], mode="bilinear")[:, 0]
@@ -499,12 +486,10 @@ def likeness(one, other):
     return F.cosine_similarity(one.flatten(1), other.flatten(1))
 
 
-twins = {}
-for name, parts in {"fc": ["fc"], f"fc, {last}": ["fc", last], "all": None}.items():
-    untrained = explain.randomised(model, seed=session.seed + 1, parts=parts)
-    twins[name] = renormalised(untrained, train_batches)
+untrained = explain.randomised(model, seed=session.seed + 1)
+untrained = renormalised(untrained, train_batches)
 trained_cams = all_maps(pair["plain"], "layer3", predictions)
-random_cams = all_maps(twins["all"], last, predictions)
+random_cams = all_maps(untrained, last, predictions)
 peaks_of_all = torch.stack([c.amax((1, 2)) for c in (cams, trained_cams, random_cams)])
 drawn_by_all = (peaks_of_all > 0).all(0)  # an empty map has no likeness
 alike = {}
@@ -513,16 +498,15 @@ for name, others in (("trained", trained_cams), ("untrained", random_cams)):
     print(f"likeness to the {name} network's map: {alike[name].mean():.2f}")
 gap = alike["trained"] - alike["untrained"]
 half = 1.96 * gap.std() / len(gap) ** 0.5
-print(f"difference {gap.mean():.2f}, 95 % interval {gap.mean() - half:.2f} to ", end="")
-print(f"{gap.mean() + half:.2f}; {len(gap)} of {num_images} images have all three maps")
+few = f"{len(gap)} images with three maps"
+print(f"difference {gap.mean():.2f} ± {half:.2f} (95 %), {few}")
 
 # %% tags=["figure"]
-# Figure: Grad-CAM maps laid over two test images, one row each: trained network, then
-# more and more layers random, last another trained network. Each to its own maximum.
-shown = {"trained": (model, last)}
-shown |= {f"random: {name}": (twin, last) for name, twin in twins.items()}
-shown["another, trained"] = pair["plain"], "layer3"
-fig, axes = plt.subplots(2, len(shown), figsize=(1.5 * len(shown), 3.3))
+# Figure: Grad-CAM maps laid over two test images, one row each: the trained network,
+# another trained one, the untrained twin. Each to its own maximum.
+shown = {"trained": (model, last), "another, trained": (pair["plain"], "layer3")}
+shown["untrained"] = untrained, last
+fig, axes = plt.subplots(2, len(shown), figsize=(1.7 * len(shown), 3.6))
 targets = predictions[:2].to(session.device)
 for column, (name, (network, layer)) in zip(axes.T, shown.items(), strict=True):
     for row, cam in enumerate(grad_cam(network, images[:2], layer, targets)):
@@ -531,14 +515,13 @@ for column, (name, (network, layer)) in zip(axes.T, shown.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Guess 2: maps over two images, with more and more random layers from left to right;
-# last, the other trained network. On photos two trained networks' maps correlate with
+# Guess 2: maps of two images; a plain grey picture is an empty map. On photos two
+# trained networks' maps correlate with
 # 0.82<!-- results: 05_*full-photos* alike.trained -->, trained and untrained with
-# 0.04<!-- results: 05_*full-photos* alike.untrained --> (one twin). Grad-CAM passes
-# clearly.
+# 0.04<!-- results: 05_*full-photos* alike.untrained -->. Grad-CAM passes clearly. (The
+# interval is over images; it is one twin.)
 #
-# Both tests are necessary, not sufficient: they say that a map depends on the image and
-# on what was learnt. They do not say *why* a cat and not a dog.
+# Both tests are necessary, not sufficient: they do not say *why* a cat and not a dog.
 #
 # **So what:** believe a heat map only as far as it beat controls that know nothing of
 # the image, and changed with the weights.
@@ -553,8 +536,7 @@ plt.show()
 # To look at 64 dimensions, press them flat. **PCA** finds the two directions in which
 # the points spread most: a shadow of the cloud, nothing is bent. **t-SNE** (van der
 # Maaten and Hinton, 2008) places the points anew, so that those near each other stay
-# near; it bends as it likes. Its *perplexity* is, roughly, how many neighbours a point
-# tries to keep.
+# near. Its *perplexity* is, roughly, how many neighbours a point tries to keep.
 
 
 # %%
@@ -590,9 +572,8 @@ plt.show()
 
 # %% [markdown]
 # Each point is a test image, coloured by its true class, which neither method was told.
-# What does the picture prove? Less than it seems (a myth below). A number that needs no
-# picture: take each image's ten **nearest neighbours** and count how many have its
-# class. Guess 3.
+# The picture proves less than it seems (a myth below). A number: take each image's ten
+# **nearest neighbours** and count how many have its class. Guess 3.
 
 # %%
 # How many of the ten nearest have the image's class?
@@ -601,7 +582,7 @@ from sklearn.neighbors import NearestNeighbors
 spaces = {
     "pixels": pictures.reshape(len(pictures), -1) / np.float32(255),
     "features": features,
-    "features, untrained": features_of(twins["all"]),
+    "features, untrained": features_of(untrained),
 }
 nearest, same_class = {}, {}
 for name, points in spaces.items():
@@ -647,23 +628,21 @@ cheapest = sorted(alone, key=alone.get)[-3:]
 fewer = pair["residual"]
 for block in cheapest:
     fewer = without_block(fewer, block)
-    print(
-        f"without {block}: {100 * (intact['residual'] - alone[block]):.1f} points lost"
-    )
+    cost = 100 * (intact["residual"] - alone[block])
+    print(f"without {block}: {cost:.1f} points lost")
 together = {"stale": accuracy(fewer)}
 together["anew"] = accuracy(renormalised(fewer, train_batches))
-for name, share in together.items():
-    print(f"all three together, statistics {name}: {share:.1%}")
+print(f"all three: {together['stale']:.1%}, statistics anew {together['anew']:.1%}")
 
 # %% [markdown]
-# On photos each of the three costs
-# 2.1 points<!-- results: 05_*full-photos* cheapest.2 --> to
+# On photos each costs 2.1 points<!-- results: 05_*full-photos* cheapest.2 --> to
 # 4.9 points<!-- results: 05_*full-photos* cheapest.0 --> alone (they were picked for
 # that on these images). Together they leave
 # 50.0 %<!-- results: 05_*full-photos* together.stale --> as they are, and
-# 73.2 %<!-- results: 05_*full-photos* together.anew --> with statistics estimated anew,
-# of 87.0 %<!-- results: 05_*full-photos* intact.residual -->: more is lost than their
-# costs added up. Refuted, but each block can be spared only while the others stay.
+# 73.2 %<!-- results: 05_*full-photos* together.anew --> anew, of
+# 87.0 %<!-- results: 05_*full-photos* intact.residual -->: more is lost than their
+# costs added up. Refuted in part: three of nine blocks can each go for 2 to 5 points,
+# one at a time; the last costs 30.
 #
 # ### "Distances and sizes in a t-SNE plot mean something"
 #
@@ -687,16 +666,15 @@ for name, points in placed.items():
     apart = [np.linalg.norm(a.mean(0) - cloud.mean(0)) for cloud in (b, c)]
     wide = [np.linalg.norm(cloud - cloud.mean(0), axis=1).mean() for cloud in (a, c)]
     ratios[name] = [float(apart[1] / apart[0]), float(wide[1] / wide[0])]
-    print(f"{name:20} distance A–C / A–B {ratios[name][0]:.1f}, ", end="")
-    print(f"width C / A {ratios[name][1]:.1f}")
+    print(f"{name:20} A–C / A–B {ratios[name][0]:.1f}, widths {ratios[name][1]:.1f}")
 
 # %% [markdown]
-# Refuted. In the recorded run the distance of C, five times that of B, became
+# Refuted. At perplexities of 5 and 30 the distance of C, five times that of B, became
 # 0.95<!-- results: 05_*full-photos* tsne.1.0 --> and
 # 1.05<!-- results: 05_*full-photos* tsne.2.0 --> times that of B, and its width, four
 # times A's, 1.02<!-- results: 05_*full-photos* tsne.1.1 --> and
-# 0.99<!-- results: 05_*full-photos* tsne.2.1 --> times A's. t-SNE cares about who is
-# near whom, and evens out widths.
+# 0.99<!-- results: 05_*full-photos* tsne.2.1 --> times A's. At others both ratios come
+# out differently again.
 
 # %% [markdown]
 # ## Results
@@ -722,32 +700,31 @@ result = {
     "hidden": list(shares.values()),
     "costs": [found._asdict() for found in costs.values()],
     "alike": {name: found.mean().item() for name, found in alike.items()},
+    "pca": pca_share,
     "same_class": {name.split()[-1]: share for name, share in same_class.items()},
     "cheapest": [intact["residual"] - alone[block] for block in cheapest],
     "together": together,
     "tsne": list(ratios.values()),
 }
-path = session.run_dir("05_visualisation") / "result.json"
-save_result(path, result, session.device)
+save_result(session.run_dir(result["lesson"]) / "result.json", result, session.device)
 session.report(f"accuracy {result['accuracy']:.1%}", data=splits.describe())
 
 # %% [markdown]
-# **What this does not show.** One network of each kind is one draw: another seed may
-# share out the work among its blocks in another way. And all of it was measured on 32 ×
-# 32 pixels; maps of larger photos have more positions and more to show.
+# **What this does not show.** One network of each kind is one draw, and all of it was
+# measured on 32 × 32 pixels.
 
 # %% [markdown]
 # ## Summary
 #
 # 1. *Answers.* A grid of inputs and answers shows slips that an accuracy hides.
 # 2. *Feature maps.* Torchvision's extractor returns any operation's output by name.
-# 3. *Blocks.* Most of the harm of a deleted residual block is stale statistics:
-#    estimate them anew. What is lost then is a part in the residual network, most in
-#    the plain one.
+# 3. *Blocks.* On average two thirds of the harm of a deleted residual block is stale
+#    statistics, of the last one's none: estimate them anew. Then the residual network
+#    has lost a part, the plain one most.
 # 4. *Grad-CAM.* Maps weighted by mean gradients, on one scale. Tested twice: hide what
-#    is bright, beside controls; randomise the weights, with statistics estimated anew.
+#    is bright, beside controls; randomise the weights, with statistics anew.
 # 5. *Features.* Count neighbours of the same class, beside pixels and an untrained
-#    twin. t-SNE suggests; it proves nothing.
+#    twin. t-SNE proves nothing.
 
 # %% [markdown]
 # ## Exercises
@@ -836,8 +813,8 @@ check.class_activation(class_activation)
 # An explanation without gradient and layer (Zeiler and Fergus, 2013): cut the image
 # into squares of `size` pixels. Cover one square of a copy (`images.clone()`) with
 # zeros, and see by how much the logit of the class *falls*; so for every square.
-# `network(images).gather(1, targets[:, None])[:, 0]` is each image's logit of its
-# class.
+# `network(images).gather(1, targets[:, None])[:, 0]` holds, as in `grad_cam`, each
+# image's logit of its class.
 #
 # Expected: shape (B, H / size, W / size), positive where the square spoke for the
 # class. Leave `images` as they are.
@@ -915,10 +892,11 @@ check.occlusion_map(occlusion_map)
 # **2. Delete a block where the shape stays, and estimate the statistics anew. Why does
 # the residual network keep more of its accuracy than the plain one?**
 #
-# <details><summary>The shortcut still carries the signal past the gap.</summary>
+# <details><summary>Only one term is missing from the sum that the next block
+# expects.</summary>
 #
-# **Right.** Half of the ways through the network stay open (Veit et al., 2016). The
-# plain network has one way, and it is cut.
+# **Right.** What earlier blocks added is still there. In the plain network the next
+# block gets an input that the missing block was to transform.
 #
 # </details>
 # <details><summary>Its blocks change so little that none of them matters.</summary>
@@ -931,11 +909,6 @@ check.occlusion_map(occlusion_map)
 #
 # **No.** They can, and were. What its next block expects as input is missing all the
 # same.
-#
-# </details>
-# <details><summary>Its shortcuts add weights, so it has some to spare.</summary>
-#
-# **No.** Shortcuts of option A have no weights. The two networks have equally many.
 #
 # </details>
 
@@ -953,11 +926,6 @@ check.occlusion_map(occlusion_map)
 #
 # **No.** Perhaps the network does use the background. A map should be true to the
 # network, not to what we would look at.
-#
-# </details>
-# <details><summary>It has few positions, so it looks coarse.</summary>
-#
-# **No.** The last stage has no more. A coarse map can still depend on what was learnt.
 #
 # </details>
 # <details><summary>It hardly changes when all weights become random.</summary>
@@ -989,12 +957,6 @@ check.occlusion_map(occlusion_map)
 # clusters says little.
 #
 # </details>
-# <details><summary>PCA would show the same gap.</summary>
-#
-# **No.** PCA is a shadow and bends nothing. It may hide a gap that t-SNE shows, and
-# t-SNE may draw one wider than it is.
-#
-# </details>
 
 # %% [markdown]
 # **5. To judge trained features, somebody compares them with those of a network as
@@ -1014,16 +976,10 @@ check.occlusion_map(occlusion_map)
 # and only what was learnt differs.
 #
 # </details>
-# <details><summary>It should be in train() mode for the comparison.</summary>
-#
-# **No.** Then each image's features depend on which others share its batch, as in any
-# training.
-#
-# </details>
 # <details><summary>Nothing: neither network sees a label.</summary>
 #
-# **No.** True, but the norms of one divide by measured variances, those of the other by
-# 1. Two things differ, not one.
+# **No.** Neither needs a label to compute features, but one's norms divide by measured
+# variances, the other's by 1. Two things differ, not one.
 #
 # </details>
 

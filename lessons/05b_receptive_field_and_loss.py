@@ -21,13 +21,12 @@
 #
 # **Know first:** [Lesson 05](05_visualisation.ipynb) (feature maps, Grad-CAM).
 #
-# **Reading** 20 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
+# **Reading** 19 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
 # (two quiet cores), full GPU not measured
 
 # %% [markdown]
-# Two pictures of networks mislead more often than others, the bright spot on a heat map
-# and the valley of a loss: this page measures by how much. It is optional; no lesson
-# needs it.
+# Two pictures of networks mislead easily, the bright spot on a heat map and the valley
+# of a loss: this page measures what is behind each. It is optional; no lesson needs it.
 
 # %% tags=["setup"]
 # Import what the deep dive uses, and start a session
@@ -78,11 +77,13 @@ fields = explain.receptive_field(residual, image_side)
 for name, field in fields.items():
     print(f"{name:7} {field.size} pixels a side, {field.stride} between neighbours")
 
-# %%
+# %% tags=["figure"]
 # Figure: a training image with a square around what the middle position of the stem and
 # of each stage can see at most; both axes in pixels, beyond the image too.
 spans = {name: field.span(field.positions // 2) for name, field in fields.items()}
-plotting.show_receptive_fields(pictures[0], spans)
+axis = plotting.show_receptive_fields(pictures[0], spans)
+low, high = axis.get_xlim()
+axis.set(xlim=(low - 3, high + 3), ylim=(high + 3, low - 3))  # no frame on the edge
 plt.show()
 
 # %% [markdown]
@@ -175,15 +176,16 @@ plt.show()
 # %% [markdown]
 # ## 3 · A slice of the loss, and a trap of scale
 #
-# This section shows how to draw a valley, and how a *scale* passes for a *shape*. The
-# loss is a surface over some hundred thousand dimensions. Cut it along a line: go from
-# the trained weights $w$ in a random direction $d$, and compute the loss of
-# $w + \alpha d$, here on training images, in `eval()`.
+# This section shows how a *scale* passes for a *shape*. The loss is a surface over some
+# hundred thousand dimensions. Cut it along a line: go from the trained weights $w$ in a
+# random direction $d$, and compute the loss of $w + \alpha d$, here on training images,
+# in `eval()`.
 #
-# How long should $d$ be? Double a convolution's weights and the statistics of the
-# BatchNorm behind it, and the 2 is divided away: same function, but a step of fixed
-# length does half the harm (Dinh et al., 2017). So Li et al. (2018) make each filter of
-# $d$ as long as the same filter of $w$: **filter normalisation**.
+# How long should $d$ be? Double a convolution's weights. The norm behind it then needs
+# twice the mean and four times the variance: same function, but a step of fixed length
+# now counts as half a step. So Li et al. (2018) make each filter of $d$ as long as the
+# same filter of $w$: **filter normalisation** (Dinh et al., 2017, rescaled ReLU
+# layers).
 
 
 # %%
@@ -218,7 +220,7 @@ def loss_slice(network, direction, alphas):
 
 # %% [markdown]
 # Is the worry justified? Build a twin whose convolutions are four times as large, with
-# BatchNorm's running statistics to match.
+# BatchNorm's running statistics to match: means 4 times, variances 16 times.
 
 # %%
 # One function in two ways, cut with fixed steps and with filter normalisation
@@ -264,7 +266,8 @@ plt.show()
 # each variance, which was not scaled.) With fixed steps the larger weights seem to lie
 # in a flatter valley. With filter normalisation the two lines fall together.
 #
-# **So what:** a flatness that was not measured in units of the weights compares scales.
+# **So what:** a step counts relative to the length of the weights. Drawn with steps of
+# one length, two valleys compare scales, not shapes.
 
 # %% [markdown]
 # ## 4 · Does a shortcut make the valley wider?

@@ -93,7 +93,8 @@ def test_likeness_is_the_correlation_over_positions():
 
 def nearest(features, labels, k, start=1, largest=False):
     order = torch.cdist(features, features).argsort(1, descending=largest)
-    return (labels[order[:, start : start + k]] == labels[:, None]).float().mean()
+    same = labels[order[:, start : start + k]] == labels[:, None]
+    return same.float().mean().item()
 
 
 def with_itself(features, labels, k):
@@ -111,11 +112,34 @@ def farthest(features, labels, k):
 def farthest_and_itself(features, labels, k):
     distances = torch.cdist(features, features)
     distances.fill_diagonal_(float("inf"))
-    return (labels[distances.topk(k).indices] == labels[:, None]).float().mean()
+    return (labels[distances.topk(k).indices] == labels[:, None]).float().mean().item()
 
 
 def by_angle(features, labels, k):
     return nearest(nn.functional.normalize(features), labels, k)
+
+
+def row_of_labels(features, labels, k):
+    distances = torch.cdist(features, features)
+    return (labels[distances.argsort(1)[:, :k]] == labels).float().mean().item()
+
+
+def of_booleans(features, labels, k):
+    distances = torch.cdist(features, features)
+    distances.fill_diagonal_(float("inf"))
+    nearest = distances.argsort(1)[:, :k]
+    return (labels[nearest] == labels[:, None]).mean().item()
+
+
+def a_tensor(features, labels, k):
+    distances = torch.cdist(features, features)
+    distances.fill_diagonal_(float("inf"))
+    nearest = distances.argsort(1)[:, :k]
+    return (labels[nearest] == labels[:, None]).float().mean()
+
+
+def always_three(features, labels, k):
+    return nearest(features, labels, 3)
 
 
 def a_count(features, labels, k):
@@ -142,6 +166,10 @@ def half_a_factor(maps, fc_weight, targets):
 
 def cut_off_first(maps, fc_weight, targets):
     return cam(maps, fc_weight.relu(), targets)
+
+
+def mean_of_channels(maps, fc_weight, targets):
+    return cam(maps, fc_weight, targets).relu() / maps.shape[1]
 
 
 def class_zero(maps, fc_weight, targets):
@@ -193,6 +221,29 @@ def one_colour(network, images, targets, size):
     return found
 
 
+def of_the_largest(network, images, targets, size):
+    class Largest(nn.Module):
+        def forward(self, inputs):
+            return network(inputs).amax(1, keepdim=True)
+
+    return occlusion(Largest(), images, torch.zeros_like(targets), size)
+
+
+def covered_with_one(network, images, targets, size):
+    shifted = lambda inputs: network(inputs + 1)  # noqa: E731
+    return occlusion(shifted, images - 1, targets, size)
+
+
+def squares_of_four(network, images, targets, size):
+    return occlusion(network, images, targets, 4)
+
+
+def whole_rows(network, images, targets, size):
+    found = occlusion(network, images, targets, 4)
+    ratio = 4 // size
+    return found.repeat_interleave(ratio, 1).repeat_interleave(ratio, 2)
+
+
 def gradient_times_image(network, images, targets, size):
     images = images.clone().requires_grad_()
     network(images).gather(1, targets[:, None]).sum().backward()
@@ -209,10 +260,15 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("same_class_share", a_count, "a share, the mean over"),
     ("same_class_share", in_place, "work on a copy"),
     ("same_class_share", lambda *_: 1.0, "compare the labels"),
+    ("same_class_share", row_of_labels, "compared with each of its columns"),
+    ("same_class_share", of_booleans, ".float() makes"),
+    ("same_class_share", a_tensor, ".item() makes"),
+    ("same_class_share", always_three, "is `k` used"),
     ("class_activation", cam, "against the class is cut off"),
     ("class_activation", no_factor, "how much does one position"),
     ("class_activation", half_a_factor, "over height and width"),
     ("class_activation", cut_off_first, "after the sum"),
+    ("class_activation", mean_of_channels, "not averaged"),
     ("class_activation", class_zero, "which row"),
     ("class_activation", channels_kept, "channels are added up"),
     ("occlusion_map", turned_round, "a fall is positive"),
@@ -224,4 +280,8 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("occlusion_map", spoils_the_images, "work on a copy"),
     ("occlusion_map", gradient_times_image, "no gradient tells"),
     ("occlusion_map", one_colour, "all three colours"),
+    ("occlusion_map", of_the_largest, "with and without the square"),
+    ("occlusion_map", covered_with_one, "cover them with 0"),
+    ("occlusion_map", squares_of_four, "squares of 2"),
+    ("occlusion_map", whole_rows, "is `size` used"),
 ]

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from course_classroom.checks.reporting import Wrong, exercise
-from course_classroom.checks.values import close, number, refuse_slips, tensor
+from course_classroom.checks.values import (
+    close,
+    described,
+    number,
+    refuse_slips,
+    tensor,
+)
 from course_utils.explain import feature_maps, grad_cam
 from course_utils.models import cifar_resnet
 
@@ -41,14 +47,17 @@ def field_side(answer: Callable[[Sequence[tuple[int, int]]], int]) -> str:
     return "Strides of earlier layers count for every later one."
 
 
-@exercise(hint="labels[nearest] has shape (N, k); which of them equal the point's own?")
+@exercise(
+    hint="labels[nearest] has shape (N, k); compare it with labels[:, None], of shape "
+    "(N, 1), and take the mean as a float."
+)
 def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     """Return a sentence if `answer` is the share of neighbours of the same class."""
     far = torch.randn(12, 3) / 100
     far[:6] -= 10
     far[6:] += 10
     labels = torch.arange(12) // 6
-    found = number(answer(far, labels, 2))
+    found = _number_of(answer, far, labels, 2)
     if abs(found) < 1e-6 or abs(found - 0.5) < 1e-6:  # at 0.5, itself among them
         raise Wrong(
             f"For two far clouds of one label each it gives {found:.3g}. Hint: nearest "
@@ -62,27 +71,58 @@ def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     features = torch.randn(40, 4)
     features *= torch.linspace(0.2, 3, 40)[:, None]  # lengths differ
     labels = torch.randint(3, (40,))
-    k = 3
-    found = number(answer(features, labels, k))
     distances = torch.cdist(features, features)
     order = distances.argsort(1)
-    if close(found, _share(labels, order[:, 1 : k + 1])):
-        return "Nobody keeps himself company."
     unit = features / features.norm(dim=1, keepdim=True)
     angles = torch.cdist(unit, unit).argsort(1)
-    slips = {
-        "Here each point is its own nearest neighbour. Hint: its distance to itself "
-        "is 0, and always the smallest.": _share(labels, order[:, :k]),
-        f"These are {k - 1} neighbours, not {k}. Hint: the point itself took one of "
-        "the places.": _share(labels, order[:, 1:k]),
-        "These neighbours are nearest by angle. Hint: Euclidean distance does not "
-        "divide by the lengths.": _share(labels, angles[:, 1 : k + 1]),
-    }
-    refuse_slips(found, slips)
-    raise Wrong(
-        f"For 40 points of three labels and k = {k} it gives {found:.3f}, which is not "
-        "the share. Hint: compare the labels of the k nearest with the point's own."
-    )
+    for k in (3, 8):
+        found = _number_of(answer, features, labels, k)
+        if close(found, _share(labels, order[:, 1 : k + 1])):
+            continue
+        if k != 3:
+            raise Wrong(
+                f"Right for k = 3, but for k = {k} it gives {found:.3f}. Hint: is `k` "
+                "used?"
+            )
+        slips = {
+            "Here each point is its own nearest neighbour. Hint: its distance to "
+            "itself is 0, and always the smallest.": _share(labels, order[:, :k]),
+            f"These are {k - 1} neighbours, not {k}. Hint: the point itself took one "
+            "of the places.": _share(labels, order[:, 1:k]),
+            "These neighbours are nearest by angle. Hint: Euclidean distance does not "
+            "divide by the lengths.": _share(labels, angles[:, 1 : k + 1]),
+        }
+        refuse_slips(found, slips)
+        raise Wrong(
+            f"For 40 points of three labels and k = {k} it gives {found:.3f}, which is "
+            "not the share. Hint: compare the labels of the k nearest with the point's "
+            "own."
+        )
+    return "Nobody keeps himself company."
+
+
+def _number_of(answer: Callable, features: Tensor, labels: Tensor, k: int) -> float:
+    """Return the answer as a number; say what stands behind two usual exceptions."""
+    try:
+        found = answer(features, labels, k)
+    except RuntimeError as error:
+        if "must match the size" in str(error):
+            raise Wrong(
+                "The shapes do not fit. Hint: labels[nearest] is (N, k); labels[:, "
+                "None] is (N, 1) and is compared with each of its columns."
+            ) from error
+        if "could not infer output dtype" in str(error):
+            raise Wrong(
+                "A mean of True and False is asked for. Hint: .float() makes 1 and 0 "
+                "of them."
+            ) from error
+        raise
+    if isinstance(found, Tensor):
+        raise Wrong(
+            f"It gives {described(found)}; a float was expected. Hint: .item() makes "
+            "a number of a tensor that holds one."
+        )
+    return number(found)
 
 
 def _share(labels: Tensor, nearest: Tensor) -> float:
@@ -115,6 +155,9 @@ def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
         "the mean goes over height and width, not over height alone.": right * width,
         "the mean goes over height and width, not over width alone.": right * height,
     }
+    slips["the maps are added up over the channels, not averaged."] = (
+        right / maps.shape[1]
+    )
     refuse_slips(found, slips, "Right but for a constant factor. Hint: ", rtol=1e-3)
     positive = (weight.clamp(min=0)[targets][:, :, None, None] * maps).sum(1)
     cut_off_first = (
@@ -137,17 +180,23 @@ def occlusion_map(answer: Callable[[nn.Module, Tensor, Tensor, int], Tensor]) ->
     targets = torch.tensor([1, 0, 3])
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 12, 4)).eval()
     hint = "images of 8×12 pixels have 2 rows and 3 columns of squares of 4."
-    for network in (linear, nn.Sequential(linear, _Squared())):
-        found = tensor(answer(network, images, targets, 4), (3, 2, 3), hint)
-        left = _logits_without_squares(network, images, 4)
+    small = "images of 8×12 pixels have 4 rows and 6 columns of squares of 2."
+    cases = ((linear, 4, hint), (nn.Sequential(linear, _Squared()), 4, hint))
+    for network, size, shape_hint in (*cases, (linear, 2, small)):
+        shape = (3, 8 // size, 12 // size)
+        found = tensor(answer(network, images, targets, size), shape, shape_hint)
+        left = _logits_without_squares(network, images, size)
         own = network(images).detach()[:, None, None]
         if close(found, _of(targets, own - left), rtol=1e-3):
             continue
+        if size != 4:
+            raise Wrong("Right for size = 4, not for size = 2. Hint: is `size` used?")
         if network is not linear:
             raise Wrong(
                 "Right for a linear network only. Hint: run the network on each "
                 "covered image; no gradient tells what it would say."
             )
+        covered = network, images, size
         slips = {
             "The sign is turned round. Hint: a fall is positive.": _of(
                 targets, left - own
@@ -159,6 +208,10 @@ def occlusion_map(answer: Callable[[nn.Module, Tensor, Tensor, int], Tensor]) ->
             "softmax.": _of(targets, own.softmax(3) - left.softmax(3)),
             "These are the falls of the predicted class. Hint: targets says which "
             "class to look at.": _of(own[:, 0, 0].argmax(1), own - left),
+            "These are the falls of the largest logit. Hint: targets says which class "
+            "to look at, with and without the square.": own.amax(3) - left.amax(3),
+            "The squares are covered with 1. Hint: cover them with 0, the mean "
+            "colour.": _of(targets, own - _logits_without_squares(*covered, fill=1)),
         }
         refuse_slips(found, slips, rtol=1e-3)
         raise Wrong(
@@ -169,14 +222,16 @@ def occlusion_map(answer: Callable[[nn.Module, Tensor, Tensor, int], Tensor]) ->
 
 
 @torch.no_grad()
-def _logits_without_squares(network: nn.Module, images: Tensor, side: int) -> Tensor:
+def _logits_without_squares(
+    network: nn.Module, images: Tensor, side: int, fill: float = 0
+) -> Tensor:
     """Return the logits (B, rows, columns, classes), each square covered once."""
     rows, columns = images.shape[2] // side, images.shape[3] // side
     covered = images[:, None, None].repeat(1, rows, columns, 1, 1, 1)
     for row in range(rows):
         for column in range(columns):
             square = covered[:, row, column, :, row * side :, column * side :]
-            square[:, :, :side, :side] = 0
+            square[:, :, :side, :side] = fill
     return network(covered.flatten(0, 2)).unflatten(0, covered.shape[:3])
 
 
