@@ -73,8 +73,8 @@ CARD = """\
 | images | {images} |
 {accuracies}
 | recipe | from {start}; {epochs} epochs of batches of {batch_size}, SGD (momentum \
-0.9, Nesterov, weight decay 0.0005), one cycle up to a learning rate of {lr}{more}; \
-arithmetic in {arithmetic} |
+0.9, Nesterov, weight decay 0.0005), one cycle up to a learning rate of {lr}, crop \
+and flip{more}; arithmetic in {arithmetic} |
 | seed | {seed} |
 | hardware, time | {hardware}, {threads} thread(s), {minutes:.0f} minutes beside other \
 work |
@@ -148,16 +148,6 @@ def command_of(result: dict) -> str:
     return f"COURSE_DATA={where} python {tool} {ends}"
 
 
-def rest_of_recipe(result: dict) -> str:
-    """Return what else a card says of the training, after a comma each."""
-    parts = [result.get("augmentation", "crop and flip")]
-    if result.get("by_depth"):
-        parts.insert(0, "half of it for each stage below")
-    if result.get("label_smoothing"):
-        parts.append(f"label smoothing {result['label_smoothing']}")
-    return "".join(f", {part}" for part in parts)
-
-
 def ship(run: Path) -> Path:
     """Return the small checkpoint made of the best weights in the folder `run`."""
     result = json.loads((run / "result.json").read_text("utf-8"))
@@ -190,7 +180,7 @@ def ship(run: Path) -> Path:
         variant=""
         if wide == 16
         else f", {wide} to {4 * wide} channels, stem of stride 2",
-        more=rest_of_recipe(result),
+        more=", label smoothing 0.1" if "label_smoothing" in result else "",
         size_kib=path.stat().st_size / 1024,
         command=command_of(result),
         run=run.name,

@@ -1,10 +1,8 @@
-"""Trains the flower networks that ship, from the course's own weights.
+"""Trains the small flower network that ships, from the course's own weights.
 
-COURSE_DATA=DIR python tools/train_flowers.py                    on photos
+COURSE_DATA=DIR python tools/train_flowers.py --image-size 96 --lr 0.02     on photos
 COURSE_DATA=built-in python tools/train_flowers.py               on the drawn flowers
 
-Photos are few for so wide a network: they get TrivialAugment (Müller and Hutter 2021),
-label smoothing, and smaller steps for early layers.
 Run it again after an interruption: it goes on from last.pt of its folder in runs/.
 Then `python tools/ship_weights.py runs/pretrained/NAME` makes the file that ships.
 """
@@ -17,13 +15,10 @@ from pathlib import Path
 
 import torch
 from recording import train_to_the_end, view_of
-from torch import nn
-from torchvision.transforms import v2
 
 from course_utils.data.flowers import load_flowers
-from course_utils.data.photos import training_transform
 from course_utils.pretrained.backbones import load_backbone
-from course_utils.pretrained.transfer import rates_by_depth, replace_head
+from course_utils.pretrained.transfer import replace_head
 from course_utils.results import of_training, save_result
 from course_utils.session import start
 from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
@@ -38,26 +33,13 @@ def run(epochs: int, image_size: int, lr: float, seed: int) -> Path:
     kind = "photos" if splits.is_photos else "sketches"
     backbone = load_backbone("imagenet200" if splits.is_photos else "sketches")
     view = view_of(backbone) | {"image_size": image_size}
-    augment = training_transform(**view)
-    smoothing = 0.1 if splits.is_photos else 0.0
-    if splits.is_photos:
-        augment = v2.Compose([v2.TrivialAugmentWide(), *augment.transforms])
-    loaders = splits.loaders(
-        BATCH_SIZE, **view, seed=seed, augment=augment, device=session.device
-    )
+    loaders = splits.loaders(BATCH_SIZE, **view, seed=seed, device=session.device)
     name = f"flowers-{kind}-{image_size}-seed{seed}"
     folder = session.run_dir("pretrained") / name
     model = replace_head(backbone.model, len(splits.classes)).to(session.device)
-    groups = rates_by_depth(model, lr) if splits.is_photos else model
-    optimizer, scheduler = sgd_one_cycle(groups, lr, epochs * len(loaders.train))
+    optimizer, scheduler = sgd_one_cycle(model, lr, epochs * len(loaders.train))
     history = train_to_the_end(
-        model,
-        loaders,
-        epochs,
-        optimizer,
-        folder,
-        scheduler=scheduler,
-        criterion=nn.CrossEntropyLoss(label_smoothing=smoothing),
+        model, loaders, epochs, optimizer, folder, scheduler=scheduler
     )
     test = evaluate(model, loaders.test)
     result = {
@@ -71,11 +53,6 @@ def run(epochs: int, image_size: int, lr: float, seed: int) -> Path:
         "epochs": epochs,
         "batch_size": BATCH_SIZE,
         "lr": lr,
-        "label_smoothing": smoothing,
-        "augmentation": "crop, flip, TrivialAugment"
-        if splits.is_photos
-        else "crop, flip",
-        "by_depth": splits.is_photos,
         "test_accuracy": test.accuracy,
         "arithmetic": str(amp_dtype(session.device, "auto") or torch.float32),
         **of_training(history),
