@@ -44,6 +44,7 @@ class Run:
         history: For each name in `COLUMNS` one number a batch; one number an epoch
             where the name begins with ``val_``.
         predict: The run's own way to judge, as `train` was given it.
+        seed: Of the first weights and of the order of the batches.
 
     Taught in: lesson 08, "A healthy training".
     """
@@ -58,6 +59,7 @@ class Run:
         default_factory=lambda: {name: [] for name in COLUMNS}
     )
     predict: Predict | None = None
+    seed: int = 0
 
 
 def make_loader(
@@ -88,7 +90,7 @@ def start_run(
     optimizer = SGD(model.parameters(), lr, momentum=0.9, weight_decay=5e-4)
     num_steps = num_epochs * len(loader)
     scheduler = OneCycleLR(optimizer, lr, total_steps=num_steps, cycle_momentum=False)
-    return Run(splits, model, loader, optimizer, scheduler, num_epochs)
+    return Run(splits, model, loader, optimizer, scheduler, num_epochs, seed=seed)
 
 
 def train_one_epoch(run: Run) -> None:
@@ -197,8 +199,8 @@ def labels_shuffled(start: Start) -> Run:
     """Shuffle the labels, and leave the images where they were."""
     run = start()
     images, labels = run.splits.train
-    pair = LabelledImages(images, np.random.default_rng(0).permutation(labels))
-    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, seed=0)
+    pair = LabelledImages(images, np.random.default_rng(run.seed).permutation(labels))
+    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, run.seed)
     return train(run)
 
 
@@ -256,11 +258,12 @@ def leaked_test(start: Start) -> Run:
     """Fit the images that the run reports on, among others."""
     run = start()
     fitted, tested = run.splits.train, run.splits.test
-    keep = len(fitted.labels) - len(tested.labels)  # as many images as before
-    images = np.concatenate([fitted.images[:keep], tested.images])
-    labels = np.concatenate([fitted.labels[:keep], tested.labels])
+    order = np.random.default_rng(run.seed).permutation(len(fitted.labels))
+    keep = order[len(tested.labels) :]  # of all classes; as many images as before
+    images = np.concatenate([fitted.images[keep], tested.images])
+    labels = np.concatenate([fitted.labels[keep], tested.labels])
     pair = LabelledImages(images, labels)
-    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, seed=0)
+    run.train_loader = make_loader(pair, run.splits.mean, run.splits.std, run.seed)
     return train(run)
 
 

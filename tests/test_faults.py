@@ -1,5 +1,6 @@
 """Each planted fault does what it says, and nothing else is wrong with it."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -172,6 +173,27 @@ def test_the_leak_puts_every_test_image_into_a_training_set_of_the_same_size():
     normalised = faults.make_loader(SPLITS.test, SPLITS.mean, SPLITS.std).dataset
     for image, label in zip(*normalised.tensors, strict=True):
         assert known[image.numpy().tobytes()] == label
+
+
+def test_the_leak_takes_the_place_of_images_of_all_classes():
+    own = SPLITS.train.labels.argsort(kind="stable")
+    train = type(SPLITS.train)(*(part[own] for part in SPLITS.train))  # by class
+    splits = replace(SPLITS, train=train)
+    start = faults.partial(faults.start_run, splits, CPU, 1)
+    labels = fitted(faults.CULPRITS["test images leaked"](start))[1]
+    kept = labels[: len(labels) - len(SPLITS.test.labels)]
+    assert {7, 8, 9} <= {*kept.tolist()}
+
+
+def test_the_seed_shuffles_the_labels_and_the_batches():
+    one, other = (
+        faults.CULPRITS["labels shuffled"](
+            faults.partial(faults.start_run, SPLITS, CPU, 1, seed)
+        )
+        for seed in (0, 1)
+    )
+    assert not torch.equal(fitted(one)[1], fitted(other)[1])
+    assert other.train_loader.generator.initial_seed() == 1
 
 
 def test_the_practice_patient_cannot_lose_less_than_theory_allows():

@@ -169,6 +169,10 @@ def swapped(one, other):
     return {key: exchange.get(fault, fault) for key, fault in RIGHT.items()}
 
 
+def test_a_diagnosis_may_begin_with_a_capital():
+    assert check.diagnosis({key: fault.capitalize() for key, fault in RIGHT.items()})
+
+
 def position_in_first(first, second):
     known = {image.tobytes(): k for k, image in enumerate(first)}
     return [known[i.tobytes()] for i in second if i.tobytes() in known]
@@ -195,6 +199,22 @@ def once(first, second):
 
 def backwards(first, second):
     return LESSON["shared_images"](first, second)[::-1]
+
+
+def flags(first, second):
+    known = {image.tobytes() for image in first}
+    return [image.tobytes() in known for image in second]
+
+
+def by_sign(model, images):
+    double = LESSON["copy"].deepcopy(model)
+    double(images)
+    after = dict(double.named_buffers())
+    return [name for name, b in model.named_buffers() if b != after[name]]
+
+
+def every_buffer(model, images):
+    return [name for name, _ in model.named_buffers()]
 
 
 def of_itself(model, images):
@@ -234,6 +254,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("shared_images", by_sum, "same pixels at other places"),
     ("shared_images", nearly, "differ in one value"),
     ("shared_images", once, "was found once"),
+    ("shared_images", flags, "give the positions"),
     ("shared_images", backwards, "ascending order"),
     ("diagnosis", dict.fromkeys(RIGHT, "eval() missing"), "1 of 8 are right"),
     ("diagnosis", RIGHT | {"A": "overfitting"}, "no fault 'overfitting'"),
@@ -241,7 +262,9 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("diagnosis", RIGHT | {"B": None}, "7 of 8 are right"),
     ("diagnosis", swapped("eval() missing", "wrong statistics"), "6 of 8 are right"),
     ("moved_buffers", of_itself, "ask a copy"),
-    ("moved_buffers", in_train, "in the modes that you find"),
+    ("moved_buffers", in_train, "neither train() nor eval()"),
+    ("moved_buffers", every_buffer, "keep only names"),
+    ("moved_buffers", by_sign, "torch.equal"),
     ("moved_buffers", never_cloned, "changes in place"),
     ("moved_buffers", layers, "named_buffers() gives"),
     ("moved_buffers", by_flag, "modes that you find"),

@@ -23,7 +23,14 @@ def shared_images(answer: Callable[[np.ndarray, np.ndarray], list[int]]) -> str:
     second[5, 0, 0, 0] ^= 255  # nearly the same, and another image
     second[8] = first[4][::-1, ::-1]  # the same pixels at other places
     whole = int | np.integer
-    places = list_of(answer(first, second), whole, "a list of positions in the second")
+    given = answer(first, second)
+    flags = list(given) if isinstance(given, list | np.ndarray) else []
+    if flags and all(isinstance(flag, bool | np.bool_) for flag in flags):
+        raise Wrong(
+            f"{len(flags)} values true or false came back. Hint: give the positions, "
+            "whole numbers, at which they are true."
+        )
+    places = list_of(given, whole, "a list of positions in the second")
     if sorted(places) in ([3, 20, 20], [3, 20]):
         raise Wrong(
             "These are positions in the first set. Hint: which images of the *second* "
@@ -52,7 +59,7 @@ def shared_images(answer: Callable[[np.ndarray, np.ndarray], list[int]]) -> str:
     return "All shared images, wherever they stand, and no others."
 
 
-@exercise(hint="begin with the runs whose curves leave the reference's.")
+@exercise(hint="begin with the runs whose curves leave the healthy run's.")
 def diagnosis(answer: dict[str, str]) -> str:
     """Return a sentence if `answer` names the fault of each run."""
     right = faults.answers()
@@ -69,6 +76,13 @@ def diagnosis(answer: dict[str, str]) -> str:
         raise Wrong(
             f"There is no run {strange[0][:20]}. Hint: the runs are {', '.join(right)}."
         )
+    spelled = {name.lower(): name for name in faults.FAULTS}
+    answer = {
+        letter: spelled.get(name.strip().lower(), name)
+        if isinstance(name, str)
+        else name
+        for letter, name in answer.items()
+    }
     names = [name for name in answer.values() if name is not None and name is not ...]
     for name in names:
         if name not in faults.FAULTS:
@@ -105,7 +119,22 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
     right.add(prefix + "num_batches_tracked")
     leave = "ask a copy, in the modes that you find: no eval() and no train()."
     with left_alone(model, leave):
-        found = set(list_of(answer(model, images), str, "a list of names"))
+        try:
+            named = answer(model, images)
+        except RuntimeError as error:
+            if "Boolean value of Tensor" not in str(error):
+                raise
+            raise Wrong(
+                "Two tensors were compared with != or ==, which answers for each "
+                "number. Hint: torch.equal(a, b) says whether all are equal."
+            ) from None
+        found = set(list_of(named, str, "a list of names"))
+    if found == set(dict(model.named_buffers())):
+        raise Wrong(
+            f"All {len(found)} buffers are named, and {len(right)} moved. Hint: keep "
+            "only names whose value after the pass is not equal to the one in `model`, "
+            "and call neither train() nor eval()."
+        )
     if found > right and not found - set(dict(model.named_buffers())):
         raise Wrong(
             f"{len(found)} buffers are named, and {len(right)} moved. Hint: ask in the "
