@@ -26,7 +26,7 @@
 # [04](04_per_class_evaluation.ipynb) (intervals, two networks on the same images).
 #
 # **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
-# (two quiet cores), full GPU not measured
+# (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before

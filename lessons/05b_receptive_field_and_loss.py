@@ -22,7 +22,7 @@
 # **Know first:** [Lesson 05](05_visualisation.ipynb) (feature maps, Grad-CAM).
 #
 # **Reading** 19 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
-# (two quiet cores), full GPU not measured
+# (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
 # Two pictures of networks mislead easily, the bright spot on a heat map and the valley

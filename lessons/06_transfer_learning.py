@@ -25,7 +25,7 @@
 # [lesson 04](04_per_class_evaluation.ipynb) (two networks on the same images).
 #
 # **Reading** 39 minutes · **exercises** 25 minutes · **run time** quick CPU about
-# 75 s (two quiet cores), full GPU not measured
+# 75 s (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
@@ -561,9 +561,9 @@ print("moved:", moved(frozen, kept))
 #   06_study-imagenet200-frozen-30-photos-seed* test_accuracy --> at 30.
 # - **The start saw little like them:** from `cifar10` (ten classes, and a third of the
 #   channels, so the gap is more than distance) the flowers had, at 30 a class,
-#   NUMBER %<!-- results:
+#   42.3 %<!-- results:
 #   06_study-cifar10-frozen-30-photos-seed* test_accuracy --> with a probe and
-#   NUMBER %<!-- results:
+#   54.0 %<!-- results:
 #   06_study-cifar10-finetuned-30-photos-seed* test_accuracy --> with everything
 #   trained.
 

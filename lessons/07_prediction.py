@@ -25,7 +25,7 @@
 # [Lesson 06](06_transfer_learning.ipynb) (the flowers, transforms).
 #
 # **Reading** 41 minutes · **exercises** 25 minutes · **run time** quick CPU about 30 s
-# (two quiet cores), full GPU not measured
+# (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before

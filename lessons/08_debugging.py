@@ -25,7 +25,7 @@
 # [Lesson 04](04_per_class_evaluation.ipynb) (a paired comparison).
 #
 # **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about 75 s
-# (two quiet cores), full GPU not measured
+# (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
