@@ -151,12 +151,6 @@ def test_docstrings_comments_and_formulas_do_not_count(problems_of):
     assert count_words("<details><summary>Two <code>words</code></summary>") == 2
 
 
-def test_lesson_not_yet_rewritten_keeps_the_rules_of_before(problems_of):
-    text = before_exercises(LONG_CELL.replace("# why\n", "")).replace(CARD, "")
-    assert problems_of(text, "05_sums") == []
-    assert len(problems_of(text, "05b_sums")) > 0
-
-
 def test_quiz_folds_references_and_comments_are_not_read(tmp_path):
     lesson = tmp_path / "01_sums.py"
     lesson.write_text(GOOD, encoding="utf-8")
