@@ -285,7 +285,8 @@ for axis in axes.flat:
 plt.show()
 
 # %% [markdown]
-# Dashed is the whole network, below with statistics anew: it hardly moves. Compare each
+# Dashed is the whole network, below with statistics anew: on the
+# sketches it hardly moves. Compare each
 # bar above with the one below it, and each residual bar with the plain one.
 
 # %%
@@ -314,8 +315,8 @@ for name in pair:
 # many. In the plain one the next block expects a *transformed* input, and gets the raw
 # one (Veit et al., 2016).
 #
-# **So what:** without one block a residual network loses a part of its accuracy, a
-# plain one most of it. Estimate statistics anew before you judge.
+# **So what:** with statistics anew, a residual network without one block loses a part
+# of its accuracy; a plain one, on average, most of it. Estimate them before you judge.
 
 # %% [markdown]
 # ## 4 · Grad-CAM
@@ -401,10 +402,10 @@ plt.show()
 # %% [markdown]
 # Bright is where the last stage found what speaks for the class named above the map.
 # Both maps of an image share a scale; the number is the peak. (It does not order the
-# logits: those are means over positions, with what speaks against the class and a
-# bias.) On photos the runner-up's peak is
-# 0.52<!-- results: 05_*full-photos* peak_ratio --> times the first (median). Each drawn
-# to its own maximum, as is common, would look equally sure.
+# logits: those are sums over positions, with what speaks against the class and a bias.)
+# On photos the runner-up's peak is 0.52<!-- results: 05_*full-photos* peak_ratio -->
+# times the first (median). Each drawn to its own maximum, as is common, would look
+# equally sure.
 
 # %% [markdown]
 # ### Test 1: hide what it shows
@@ -515,13 +516,15 @@ for column, (name, (network, layer)) in zip(axes.T, shown.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Guess 2: maps of two images; a plain grey picture is an empty map. On photos two
-# trained networks' maps correlate with
-# 0.82<!-- results: 05_*full-photos* alike.trained -->, trained and untrained with
-# 0.04<!-- results: 05_*full-photos* alike.untrained -->. Grad-CAM passes clearly. (The
-# interval is over images; it is one twin.)
+# The figure: maps of two images; a plain grey picture is an empty map. Guess 2: On
+# photos two trained networks' maps correlate with 0.82<!-- results: 05_*full-photos*
+# alike.trained -->, trained and untrained with 0.04<!-- results: 05_*full-photos*
+# alike.untrained -->. Grad-CAM passes clearly. (The interval is over images; it is one
+# twin.)
 #
-# Both tests are necessary, not sufficient: they do not say *why* a cat and not a dog.
+# Neither test is sufficient: they do not say *why* a cat and not a dog. Nor does a
+# failure in test 1 prove a map false: an image with a hidden quarter is unlike any in
+# training.
 #
 # **So what:** believe a heat map only as far as it beat controls that know nothing of
 # the image, and changed with the weights.
@@ -673,8 +676,7 @@ for name, points in placed.items():
 # 0.95<!-- results: 05_*full-photos* tsne.1.0 --> and
 # 1.05<!-- results: 05_*full-photos* tsne.2.0 --> times that of B, and its width, four
 # times A's, 1.02<!-- results: 05_*full-photos* tsne.1.1 --> and
-# 0.99<!-- results: 05_*full-photos* tsne.2.1 --> times A's. At others both ratios come
-# out differently again.
+# 0.99<!-- results: 05_*full-photos* tsne.2.1 --> times A's.
 
 # %% [markdown]
 # ## Results
@@ -724,7 +726,8 @@ session.report(f"accuracy {result['accuracy']:.1%}", data=splits.describe())
 # 4. *Grad-CAM.* Maps weighted by mean gradients, on one scale. Tested twice: hide what
 #    is bright, beside controls; randomise the weights, with statistics anew.
 # 5. *Features.* Count neighbours of the same class, beside pixels and an untrained
-#    twin. t-SNE proves nothing.
+#    twin. Distances and widths in a t-SNE plot prove
+#    nothing.
 
 # %% [markdown]
 # ## Exercises

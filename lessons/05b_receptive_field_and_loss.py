@@ -170,14 +170,14 @@ plt.show()
 # 29<!-- results: 05b_*photos* sides.layer3.0 --> of
 # 31<!-- results: 05b_*photos* sides.layer3.1 -->. (One network, 64 training images.)
 #
-# **So what:** a bright spot of the last stage does not stand for the pixels under it,
-# which are 4 a side: it drew on most of the image.
+# **So what:** a bright spot in the middle of the last stage does not stand for the
+# pixels under it, which are 4 a side: it drew on most of the image.
 
 # %% [markdown]
 # ## 3 · A slice of the loss, and a trap of scale
 #
 # This section shows how a *scale* passes for a *shape*. The loss is a surface over some
-# hundred thousand dimensions. Cut it along a line: go from the trained weights $w$ in a
+# 270 000 dimensions. Cut it along a line: go from the trained weights $w$ in a
 # random direction $d$, and compute the loss of $w + \alpha d$, here on training images,
 # in `eval()`.
 #

@@ -227,7 +227,7 @@ plt.show()
 # ResNet-20 with three times the usual channels, trained on 200 classes of ImageNet at
 # 32 pixels. It had 40.4 %<!-- results: pretrained-imagenet200 val_accuracy --> of
 # 10 000 validation photos right, which had chosen its epoch, too. We show it flowers of
-# 64 pixels: they gain by that.
+# 64 pixels, twice that.
 
 # %%
 # A start that knows 200 classes, and a batch as it expects it
@@ -346,18 +346,16 @@ show_table(*pivot(study, rows="way", columns="train_size", value="test_accuracy"
 
 # %% [markdown]
 # 150 photos are 30 a class; *norms-frozen* comes in section 5. **Guess 1:** fine-tuning
-# gains 7.8 points<!-- results:
-# 06_study-imagenet200-finetuned-30-photos-seed* test_accuracy -
-# 06_study-imagenet200-scratch-30-photos-seed* test_accuracy -->
-# over random weights with 30 a class, 12.1 points<!-- results:
+# gains 7.8 points<!-- results: 06_study-imagenet200-finetuned-30-photos-seed*
+# test_accuracy - 06_study-imagenet200-scratch-30-photos-seed* test_accuracy --> over
+# random weights with 30 a class, 12.1 points<!-- results:
 # 06_study-imagenet200-finetuned-10-photos-seed* test_accuracy -
-# 06_study-imagenet200-scratch-10-photos-seed* test_accuracy -->
-# with 10. **Guess 2:** with 30 a class, a new head on the frozen body gains
-# 4.4 points<!-- results:
+# 06_study-imagenet200-scratch-10-photos-seed* test_accuracy --> with 10. **Guess 2:**
+# with 30 a class, a new head on the frozen body gains 4.4 points<!-- results:
 # 06_study-imagenet200-frozen-30-photos-seed* test_accuracy -
-# 06_study-imagenet200-scratch-30-photos-seed* test_accuracy -->,
-# in seconds. The other three ways lie ahead of it with every seed; three seeds do not
-# settle their order.
+# 06_study-imagenet200-scratch-30-photos-seed* test_accuracy -->, in seconds.
+# *Finetuned*, *by-depth* and *head-first* lie ahead of *frozen* with every seed; three
+# seeds do not settle their order.
 
 # %% [markdown]
 # ### Frozen: compute the features once
@@ -412,7 +410,8 @@ print("rates:", [group["lr"] for group in rates_by_depth(first, 0.1)])
 # ### Your own small run
 #
 # Now train yourself, from random weights and in three of the four ways, at the rates
-# that the study chose: one seed, fewer steps.
+# that the study chose: one seed; fewer steps in the quick profile, more in the full
+# one.
 
 
 # %%
@@ -458,16 +457,18 @@ for other in ("scratch", "frozen", "head-first"):
     print(f"finetuned minus {other:10}: {leads[other]}")
 
 # %% [markdown]
-# Yours differs from the table: one seed, fewer steps, perhaps drawings, and `train`
-# keeps the epoch that was best on validation. One such run on photos gave fine-tuning a
+# Yours differs from the table: one seed, another number of steps (in the full profile
+# more photos, too), perhaps drawings, and `train` keeps the epoch that was best on
+# validation. One such run on photos gave fine-tuning a
 # lead of 8.2 points<!-- results:
 # 06_transfer_learning-quick-photos-seed0 leads.scratch.lead --> over scratch ($p$ =
 # 0.015<!-- results:
 # 06_transfer_learning-quick-photos-seed0 leads.scratch.p_value -->), and no difference
-# between the three trained starts that luck could not make.
+# from frozen or head-first that luck could not make.
 #
-# **So what:** in the study, with 30 photos a class, a frozen start beat random weights,
-# and training everything from the start beat both.
+# **So what:** in the study, with 30 photos a class, a frozen body from `imagenet200`
+# beat random weights, and training everything from it beat both. From `cifar10` the
+# frozen body lost to random weights.
 
 # %% [markdown]
 # ## 5 · A frozen network that moves
@@ -548,8 +549,7 @@ print("moved:", moved(frozen, kept))
 # ## 6 · Which way for your photos?
 #
 # This section is a guide. How many photos have you, and how near are they to what the
-# start has seen? Begin with a probe, judged on *validation* photos: the nearer, the
-# better it does.
+# start has seen? Begin with a probe, judged on *validation* photos.
 #
 # - **The probe is good enough:** stop.
 # - **It is not, with 10 or 30 photos a class:** train everything. On the flowers' test
@@ -565,7 +565,8 @@ print("moved:", moved(frozen, kept))
 #   06_study-cifar10-frozen-30-photos-seed* test_accuracy --> with a probe and
 #   54.0 %<!-- results:
 #   06_study-cifar10-finetuned-30-photos-seed* test_accuracy --> with everything
-#   trained.
+#   trained; random weights of the same network, 50.1 %<!-- results:
+#   06_study-cifar10-scratch-30-photos-seed* test_accuracy -->.
 
 # %% [markdown]
 # Not measured: many photos, early stages frozen (the ★★★ exercise), and images *unlike*
@@ -672,8 +673,9 @@ session.report(f"finetuned minus scratch: {leads['scratch']}", data=splits.descr
 #    train, resize and centre crop to evaluate, the start's own normalisation.
 # 2. *A new head.* Replace `fc`, or load without `fc.*` and `strict=False`; read the
 #    report.
-# 3. *Four ways.* Each at its own rate, with seeds. At 30 photos a class the three that
-#    train everything lead, then comes the frozen body, then random weights.
+# 3. *Four ways.* Each at its own rate, with seeds. From `imagenet200`, at 30 photos a
+#    class, finetuned, by-depth and head-first lead, then comes the frozen body, then
+#    random weights.
 # 4. *Frozen.* No gradients for the weights, `eval()` for the norms. Or compute features
 #    once.
 # 5. *Your photos.* Probe first: it takes seconds. Then train more, and compare.

@@ -203,26 +203,22 @@ for stage in ("conv1", "layer1", "layer2", "layer3"):
 show_table(("stage", "moved by", "lost if put back"), rows)
 
 # %% [markdown]
-# "Moved by" is relative to the length of the stage's weights: about 2 % in a run on
-# photos. There the new statistics alone changed the accuracy by
-# 5.5 points<!-- results:
+# "Moved by" is relative to the length of the stage's weights. In a run on photos the
+# new statistics alone changed the accuracy by 5.5 points<!-- results:
 # 06b_what_carries_over-quick-photos-seed0 anew.lead -->; `layer1`, `layer2` and
-# `layer3` put back lost
-# −0.6 points<!-- results:
-# 06b_what_carries_over-quick-photos-seed0 lost.layer1 -->,
-# 1.2 points<!-- results:
-# 06b_what_carries_over-quick-photos-seed0 lost.layer2 --> and
-# 4.1 points<!-- results:
-# 06b_what_carries_over-quick-photos-seed0 lost.layer3 -->. Of these, `layer3` alone is
-# more than luck.
+# `layer3` put back lost −0.6 points<!-- results:
+# 06b_what_carries_over-quick-photos-seed0 lost.layer1 -->, 1.2 points<!-- results:
+# 06b_what_carries_over-quick-photos-seed0 lost.layer2 --> and 4.1 points<!-- results:
+# 06b_what_carries_over-quick-photos-seed0 lost.layer3 -->. `layer3` put back lost most;
+# the record keeps no test of it.
 
 # %% [markdown]
 # Yosinski et al. (2014) froze a trained network up to each layer in turn, trained the
 # rest anew, and found **two** things. Late layers are tied to their task, as in section
 # 1. And a cut through the *middle* hurts even on the *same* task: neighbouring layers
 # had adapted to each other, and training could not find its way back. Our experiment
-# is not theirs: nothing was frozen or trained anew. All stages moved about equally
-# far; only the last was missed.
+# is not theirs: nothing was frozen or trained anew. The loss was largest for the
+# last.
 #
 # **So what:** before you blame the weights of a network put together from two, estimate
 # its statistics anew.
@@ -232,9 +228,9 @@ show_table(("stage", "moved by", "lost if put back"), rows)
 #
 # This section shows a difference that no network earned. Flowers-102 has 102 kinds of
 # flowers (Nilsback and Zisserman, 2008). Its official split has 1 020 images to train,
-# 1 020 to validate and 6 149 to test. Some tutorials swap the first and the last: 60
-# training images a class in place of 10. What are more images alone worth? Ask a probe
-# on our five flowers.
+# 1 020 to validate and 6 149 to test. Some tutorials swap the first and the last: on
+# average 60 training images a class in place of exactly 10. What are more images alone
+# worth? Ask a probe on our five flowers.
 
 # %%
 # A probe with 10 and with 60 training photos a class, three choices each

@@ -24,7 +24,7 @@
 # **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence, intervals) and
 # [Lesson 06](06_transfer_learning.ipynb) (the flowers, transforms).
 #
-# **Reading** 41 minutes · **exercises** 25 minutes · **run time** quick CPU about 30 s
+# **Reading** 42 minutes · **exercises** 25 minutes · **run time** quick CPU about 30 s
 # (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
@@ -121,8 +121,10 @@ print(photo_path.name)
 
 # %% [markdown]
 # A checkpoint is a dictionary. Beside the weights it holds the order of the classes and
-# how images are prepared. `weights_only=True` refuses pickled objects, which could run
-# any code while they are loaded. Many tutorials keep the names in a file
+# how images are prepared. `weights_only=True` refuses all pickled objects but tensors,
+# plain
+# values and allowed types; others could run any code while they are loaded. Many
+# tutorials keep the names in a file
 # `class_indices.json`. It has a trap: keys in JSON are always text.
 
 # %%
@@ -151,7 +153,7 @@ print("key 2:", 2 in class_indices, "· key '2':", "2" in class_indices)
 # - **transform** it exactly as in validation;
 # - **unsqueeze**: a network takes batches, so one photo becomes a batch of one;
 # - **ask**, in `eval()` and under `inference_mode()`, the stricter `no_grad()`: what it
-#   makes can never enter a gradient again.
+#   makes cannot be saved for a gradient, unless cloned outside.
 
 # %%
 # The four steps
@@ -223,7 +225,8 @@ FAULTS = {
 # %% [markdown]
 # No fault raises an error. So look at the **input tensor** first, which needs no
 # labels. The statistics are those of the images that the network's *start* had learnt
-# from (lesson 06). So expect a mean near 0 and a deviation near 1, not exactly.
+# from: the network whose weights it was trained on from (lesson 06). So expect a mean
+# near 0 and a deviation near 1, not exactly.
 
 
 # %%
@@ -514,7 +517,8 @@ for name, images in groups.items():
 #
 # - **AUROC**: take one of each; how often has the stranger the higher score? 1 is
 #   perfect, 0.5 a coin; below it strangers look more known than the known.
-# - **FPR95** (false positives): put the threshold so that 95 % of the known images lie
+# - **FPR95** (false positives: strangers that are answered): put the threshold so that
+#   95 % of the known images lie
 #   below it and are answered. What share of the strangers is answered, too? 0 is
 #   perfect.
 
@@ -646,7 +650,9 @@ for name in ("test", "temple", "dahlia"):
 # get one of the five names, with an AUROC of
 # 0.52<!-- results: 07_*photos* judged.dahlia.auroc -->:
 # a flower that is not among the five looks as known as those that are. Strangers that
-# look like the training (*near* out-of-distribution) are the hard ones. Of the test
+# look like the training (*near* out-of-distribution) are often the hard ones; on
+# sketches noise is harder
+# still. Of the test
 # images
 # 95 %<!-- results: 07_*photos* judged.test.answered -->
 # are answered, as was chosen on validation.
@@ -719,7 +725,7 @@ print(f"mean confidence: once {sure_once:.1%}, twice {sure_twice:.1%}")
 # %% [markdown]
 # ## Results
 #
-# This cell made the recorded numbers.
+# An earlier version of this cell, which kept more, made the recorded numbers.
 
 # %%
 # Keep this run's numbers
@@ -836,7 +842,7 @@ check.refused_by_energy(refused_by_energy)
 #
 # Show the network each image and its mirror image (left and right exchanged), and
 # return the mean of the two probabilities: **test-time augmentation**. Put the network
-# into `eval()` first, where it may stay; no gradient is needed.
+# into `eval()` first (it may stay in it); no gradient is needed.
 #
 # Expected: for images that are their own mirror image, the ordinary probabilities.
 

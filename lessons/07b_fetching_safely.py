@@ -272,7 +272,7 @@ def fetch(url, may_ask, max_bytes=1_000_000, seconds=2.0, hops=5):
 
 # %% [markdown]
 # For now only the port tells outside from inside. What becomes of each manner? A page
-# in place of a photo is the commonest case of all: servers say "please log in" with
+# in place of a photo is a common case: servers say "please log in" with
 # status 200, as if all were well.
 
 
@@ -295,8 +295,9 @@ for manner in ("photo", "page", "busy", "endless", "slow", "circle", "missing"):
 show_table(("manner", "what comes of it", "seconds"), rows)
 
 # %% [markdown]
-# Every manner ends within two seconds or so, in one sentence. Two things `fetch` does
-# not bound: the lookup of a name, and the *head* of an answer that drips byte by byte,
+# Every manner ends within two seconds or so, in one sentence. Three things `fetch`
+# does not bound: the lookup of a name, what one compressed chunk unpacks to, and the
+# *head* of an answer that drips byte by byte,
 # where each byte begins the time-out anew. The package's `web.fetch_image_bytes`, which
 # `load_image` calls, has the same habits (30 s, 20 MiB), works in a thread, and gives
 # it up at the deadline, whatever it waits for.
@@ -308,8 +309,9 @@ show_table(("manner", "what comes of it", "seconds"), rows)
 #
 # This section shows the attack that the check of addresses is for. Visitors type an
 # address, your server fetches it. It stands *inside* your network and may ask machines
-# that a visitor cannot reach: a database, a router's settings, and at `169.254.169.254`
-# the credentials of your server's own cloud account. A visitor who sends it there gets
+# that a visitor cannot reach: a database, a router's settings, and, on some clouds, at
+# `169.254.169.254` the credentials of your server's own cloud account. A visitor who
+# sends it there gets
 # what they say: **server-side request forgery**, SSRF.
 #
 # "I check the address that was typed" is not enough. Watch a public host point inward.
@@ -353,9 +355,12 @@ for name in ("127.0.0.1", "localhost", "2130706433"):
 # %% [markdown]
 # `2130706433` is `127.0.0.1` written as one number. With `allow_private=True` you may
 # ask your own machines yourself: you sit at the prompt and can reach them anyway.
-#
-# One gap is left, in `fetch` and in the package: the name is looked up once for the
-# check and again for the connection. Its owner may answer "public" first and "private"
+
+# %% [markdown]
+# `fetch` takes an address apart by one library and connects by another, and the two
+# spell some foreign names differently; the package uses one for both. A second gap is
+# left in both: the name is looked up once for the check and again for the connection.
+# Its owner may answer "public" first and "private"
 # then (*DNS rebinding*). A server for strangers must connect to the very address that
 # it checked, or send all its requests through a proxy that can reach the public web
 # only.

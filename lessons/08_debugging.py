@@ -24,7 +24,7 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (loop, schedule, `eval()`) and
 # [Lesson 04](04_per_class_evaluation.ipynb) (a paired comparison).
 #
-# **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about 75 s
+# **Reading** 45 minutes · **exercises** 25 minutes · **run time** quick CPU about 75 s
 # (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
@@ -91,8 +91,8 @@ session = start(seed=0)
 # This section prints a training without a fault: every patient departs from it in one
 # place. And it shows that healthy does not mean good.
 #
-# All runs see the same few images. Validation and test images come **in the order of
-# their classes**, as a folder hands them out; a healthy evaluation does not care. A
+# All runs are given the same few images. Validation and test images come **in the order
+# of their classes**, as a folder hands them out; a healthy evaluation does not care. A
 # further set, the **strangers**, is kept from every run.
 
 # %%
@@ -245,7 +245,8 @@ plt.show()
 # %% [markdown]
 # Two healthy runs; training dashed (a mean over the epoch, so at its middle),
 # validation solid. The distance between the colours is luck. The early jump of the
-# validation loss is BatchNorm's lag (lesson 03): its running statistics trail behind
+# validation loss is probably BatchNorm's lag, as measured in lesson 03: its running
+# statistics trail behind
 # weights that move fast.
 
 # %% [markdown]
@@ -259,8 +260,8 @@ plt.show()
 # Nothing is broken; a thousand images are few. A run that is poor on its *training*
 # images **underfits**: too short, a wrong rate, or a fault.
 #
-# **So what:** a gap between training and validation is no fault in the code; judge a
-# run beside a healthy one of the same recipe and beside a second seed.
+# **So what:** a gap between training and validation alone proves no fault in the code;
+# judge a run beside a healthy one of the same recipe and beside a second seed.
 
 # %% [markdown]
 # ## 2 · The first minutes
@@ -271,8 +272,9 @@ plt.show()
 # 1. **Does it begin as somebody who knows nothing?** Who gives each of $K$ classes the
 #    same chance has the loss $\log K$.
 # 2. **Can it learn one batch by heart?** A sound network can, in a few steps.
-# 3. **Does it look at the images?** The same batch, blacked out, leaves only the shares
-#    $p_k$ of its classes to be learned, and no loss below $-\sum p_k \log p_k$.
+# 3. **Does it look at the images?** The same batch, every image blanked to the mean
+#    colour, leaves only the shares $p_k$ of its classes to be learned, and no loss
+#    below $-\sum p_k \log p_k$.
 # 4. **Does it learn at this rate, and at others?** That comes second.
 
 
@@ -747,10 +749,10 @@ show_table(("patient", *EXAMINATIONS, "weights"), rows)
 # </details>
 # <details><summary>D</summary>
 #
-# **Labels shuffled.** The trap: the training curve does not give it away. On photos it
+# **Labels shuffled.** The trap: the training curve need not give it away. On photos it
 # ends at 69 %<!-- results: 08_*photos* scores.D.train -->, the healthy one at
-# 62 %<!-- results: 08_*photos* scores.healthy.train -->; on the sketches, whose true
-# labels are easier, it stays below. Random labels can be learned by heart (Zhang et
+# 62 %<!-- results: 08_*photos* scores.healthy.train -->; on the sketches it
+# ends lower. Random labels can be learned by heart (Zhang et
 # al., 2017). The healthy run reads 10 %<!-- results: 08_*photos* found.D.1.0 --> of
 # them.
 #
@@ -924,8 +926,8 @@ session.report(f"healthy {scores['healthy']['val']:.1%}", data=few.describe())
 # %% [markdown]
 # ## Summary
 #
-# 1. *Healthy, overfitted, faulty.* A gap between training and validation alone is no
-#    fault; a healthy run of the same recipe and a second seed are the yardstick.
+# 1. *Healthy, overfitted, faulty.* A gap alone is no fault; a healthy run of the same
+#    recipe and a second seed are the yardstick.
 # 2. *First minutes.* First loss near log K; one batch by heart, and not when blind; a
 #    sweep of the rate.
 # 3. *Curves.* Training wrong: rate, gradient, loss. Only validation wrong: mode or
@@ -933,8 +935,8 @@ session.report(f"healthy {scores['healthy']['val']:.1%}", data=few.describe())
 #    strangers: a leak.
 # 4. *Examinations.* Order, pixels, labels, strangers, steps, activations: ask the one
 #    on which two suspects disagree.
-# 5. *Invalid or unusable.* Where only the evaluation is wrong, judge again; else train
-#    again.
+# 5. *Invalid or unusable.* Where only the evaluation is wrong, judge again (renew moved
+#    statistics first); after a leak, judge on images no run has seen; else train again.
 
 # %% [markdown]
 # ## Exercises
@@ -1114,7 +1116,7 @@ check.moved_buffers(moved_buffers)
 # network reaches in the same sixty steps.
 #
 # </details>
-# <details><summary>A path on which no gradient reaches any weight.</summary>
+# <details><summary>No gradient reaches any weight.</summary>
 #
 # **No.** Without gradients the loss of the batch would not fall at all.
 #
