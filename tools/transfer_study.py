@@ -6,8 +6,8 @@ COURSE_DATA=DIR python tools/transfer_study.py --backbone cifar10
 python tools/transfer_study.py --backbone resnet34     downloads ImageNet's weights
 
 First the highest rate of each way is chosen on validation images, at 30 photos a class,
-as the best mean of three seeds, and the search goes on until the best rate has a worse
-one on either side. Then each way is trained at its rate on several sizes. All networks
+as the best mean of three seeds, and the search goes on until no neighbour of the best
+rate is better. Then each way is trained at its rate on several sizes. All networks
 are judged as they are after the last epoch: no epoch is chosen. Run it again after an
 interruption: trainings that were finished are kept in runs/ and not made again.
 """
@@ -32,6 +32,7 @@ from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
 from course_utils.data.photos import evaluation_transform
 from course_utils.explain import penultimate_features
+from course_utils.models.modes import device_of
 from course_utils.pretrained.backbones import OWN, load_backbone
 from course_utils.pretrained.transfer import (
     freeze_norms,
@@ -188,7 +189,7 @@ def fit(
     """Train a network for a number of epochs, without choosing among them."""
     model.to(memory_format=torch.channels_last)
     optimizer, scheduler = sgd_one_cycle(groups, lr, epochs * len(loader))
-    dtype = amp_dtype(next(model.parameters()).device, "auto")
+    dtype = amp_dtype(device_of(model), "auto")
     for _ in range(epochs):
         train_one_epoch(model, loader, optimizer, scheduler=scheduler, dtype=dtype)
 

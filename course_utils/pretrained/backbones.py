@@ -20,7 +20,7 @@ OWN = {
     "sketches": "the course's own ResNet-20, trained on sketches of CIFAR-10's classes",
     "imagenet200": "the course's own wide ResNet-20, trained on 200 ImageNet classes",
 }
-OWN_IMAGE_SIZE = 64  # pixels: twice what they were trained on, which flowers gain by
+OWN_IMAGE_SIZE = 64  # pixels: twice what these networks were trained on
 FOLDER = "imagenet"
 
 
