@@ -15,12 +15,10 @@ from course_utils.metrics import (
     collect_logits,
     compare,
     confusion_matrix,
-    format_per_class,
     most_confident_mistakes,
     most_confused,
     normalise_rows,
     per_class_accuracy,
-    precision_recall_f1,
     top_k_accuracy,
     wilson_interval,
 )
@@ -90,18 +88,6 @@ def test_a_class_without_an_example_has_no_accuracy():
     assert count.tolist() == [3, 2, 0, 0]
 
 
-def test_format_is_the_familiar_one():
-    lines = format_per_class(["cat", "dog", "ox"], torch.tensor([0.587, 1, torch.nan]))
-    assert lines.splitlines() == [
-        "Accuracy of      cat : 58.70 %",
-        "Accuracy of      dog : 100.00 %",
-        "Accuracy of       ox : no example",
-    ]
-    long, short = format_per_class(["hippopotamus", "cat"], [0.05, 0.5]).splitlines()
-    assert long == "Accuracy of hippopotamus :  5.00 %"
-    assert short.index(":") == long.index(":")
-
-
 def test_mistakes_come_in_order_of_confidence():
     sure = torch.tensor([3.0, 1.0, 2.0, 0.5, 4.0, 50.0, 60.0])
     logits = torch.stack([sure, -sure], dim=1)  # all predicted as class 0
@@ -128,17 +114,12 @@ def test_confusion_matrix_counted_by_hand():
 
 
 @pytest.mark.parametrize("num_images", [1, 12, 500])
-def test_confusion_matrix_and_scores_equal_scikit_learn(num_images):
+def test_confusion_matrix_equals_scikit_learn(num_images):
     logits, labels = random_predictions(num_images)  # few images: classes are missing
     predictions = logits.argmax(1)
     matrix = confusion_matrix(labels, predictions, 10)
     expected = sk.confusion_matrix(labels, predictions, labels=range(10))
     assert np.array_equal(matrix, expected)
-    *expected, _ = sk.precision_recall_fscore_support(
-        labels, predictions, labels=range(10), zero_division=np.nan
-    )
-    for found, wanted in zip(precision_recall_f1(matrix), expected, strict=True):
-        assert found.numpy() == pytest.approx(wanted, nan_ok=True)
 
 
 def test_most_confused_names_true_class_first_and_leaves_hits_out():

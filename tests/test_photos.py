@@ -1,6 +1,5 @@
-"""Photos packed, their transforms, the workers that fetch them, and their classes."""
+"""Photos packed, their transforms and the workers that fetch them."""
 
-import json
 import os
 import pickle
 import sys
@@ -18,12 +17,10 @@ from course_utils.data.photos import (
     evaluation_transform,
     load_photos,
     pack,
-    read_class_indices,
     read_photo,
     resize_for,
     suggested_workers,
     training_transform,
-    write_class_indices,
 )
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -222,65 +219,3 @@ def test_workers_by_platform(monkeypatch, platform, cores, device, in_memory, ex
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     device = torch.device(device)
     assert suggested_workers(device, in_memory=in_memory) == expected
-
-
-# class_indices.json
-
-NAMES = ("daisy", "roses", "Gänseblümchen", "hard-leaved pocket orchid")
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "run" / "class_indices.json"
-
-
-def test_written_as_tutorials_write_it(path):
-    write_class_indices(path, ["daisy", "roses"])
-    assert path.read_text() == '{\n    "0": "daisy",\n    "1": "roses"\n}'
-
-
-@pytest.mark.parametrize("classes", [NAMES, [f"class {k}" for k in range(102)]])
-def test_read_back_and_written_again_it_is_the_same(path, classes):
-    write_class_indices(path, classes)
-    before = path.read_bytes()
-    assert read_class_indices(path) == tuple(classes)
-    write_class_indices(path, read_class_indices(path))
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_lines_in_another_order_and_from_another_editor(tmp_path, encoding):
-    text = json.dumps({"2": "tulips", "0": "Nelke ü", "1": "roses"}, ensure_ascii=False)
-    (tmp_path / "a.json").write_text(text, encoding)
-    assert read_class_indices(tmp_path / "a.json") == ("Nelke ü", "roses", "tulips")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *('{"0": "daisy", "2": "roses"}', '{"1": "daisy", "2": "roses"}'),
-        *('{"daisy": "0", "roses": "1"}', '{"0": "daisy", "1": "daisy"}'),
-        *('{"0": "daisy", "1": 7}', '{"0": {"name": "daisy"}}', '["daisy", "roses"]'),
-        *(
-            '"daisy"',
-            "null",
-            "{}",
-            "",
-            '{"0": "daisy",',
-            "{'0': 'daisy'}",
-            '{"0": "\xff"}',
-        ),
-    ],
-)
-def test_damaged_indices_are_refused_in_one_sentence(tmp_path, text):
-    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match=r"a\.json is damaged; .*write it again"):
-        read_class_indices(tmp_path / "a.json")
-
-
-@pytest.mark.parametrize("classes", [[], ["daisy", 1], ["daisy", "roses", "daisy"]])
-def test_bad_names_are_not_written(path, classes):
-    write_class_indices(path, NAMES)
-    with pytest.raises(ValueError, match="give each a name of its own"):
-        write_class_indices(path, classes)
-    assert read_class_indices(path) == NAMES

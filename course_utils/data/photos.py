@@ -1,7 +1,6 @@
 """Photos in one folder a class: listed, decoded once, and transformed one by one."""
 
 import hashlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,6 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from course_utils._engine.cache import Arrays, load_or_make
-from course_utils._engine.files import write_atomically
 from course_utils.data.arrays import LabelledImages
 from course_utils.data.images import load_image
 from course_utils.data.layout import is_image
@@ -298,55 +296,3 @@ def suggested_workers(device: torch.device, *, in_memory: bool) -> int:
         return 0
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return min(4 if sys.platform == "linux" else 2, max(1, (cores or 1) - 1))
-
-
-def write_class_indices(path: Path, classes: Sequence[str]) -> None:
-    """Write the names of the classes as ``{"0": "daisy", "1": "dandelion", ...}``.
-
-    The keys are text: JSON knows no others.
-
-    Args:
-        path: The file to write, ``class_indices.json``; its folder is made.
-        classes: Names of the classes, in the order of the network's outputs.
-
-    Raises:
-        ValueError: If they are not different texts, one at least.
-        OSError: If the file cannot be written; what was there before stays.
-
-    Taught in: lesson 06, "An index, not a copy".
-    """
-    if not _are_names(classes):
-        raise ValueError(f"The classes are {classes!r}; give each a name of its own.")
-    text = json.dumps({str(k): name for k, name in enumerate(classes)}, indent=4)
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
-
-
-def read_class_indices(path: Path) -> tuple[str, ...]:
-    """Return the names of the classes, in the order of the network's outputs.
-
-    Args:
-        path: A file as `write_class_indices` writes it; its lines may be in any order.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it holds anything else.
-
-    Taught in: lesson 06, "An index, not a copy".
-    """
-    try:
-        entries = json.loads(path.read_text("utf-8-sig"))
-        names = tuple(entries[str(k)] for k in range(len(entries)))
-    except (ValueError, KeyError, TypeError):
-        names = ()
-    if not _are_names(names):
-        raise ValueError(
-            f'{path} is damaged; expected {{"0": "daisy", "1": "roses", …}}, the keys '
-            "counting up and the names different: write it again with "
-            "write_class_indices(path, classes)."
-        )
-    return names
-
-
-def _are_names(names: Sequence[str]) -> bool:
-    texts = [name for name in names if isinstance(name, str)]
-    return 0 < len(names) == len(set(texts))

@@ -1,6 +1,5 @@
 """How good the predictions are: over all images, and class by class."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -125,23 +124,6 @@ def per_class_accuracy(logits: Tensor, labels: Tensor) -> PerClass:
     correct = torch.bincount(hits, minlength=num_classes)
     count = torch.bincount(labels, minlength=num_classes)
     return PerClass(correct / count, correct, count)
-
-
-def format_per_class(class_names: Sequence[str], accuracies: Sequence[float]) -> str:
-    """Return one line a class, such as ``Accuracy of      cat : 58.70 %``.
-
-    Args:
-        class_names: One name for each class.
-        accuracies: One fraction for each class; NaN where there is no example.
-
-    Taught in: lesson 04, "Real, or luck?".
-    """
-    width = max(8, *map(len, class_names))
-    lines = []
-    for name, value in zip(class_names, accuracies, strict=True):
-        shown = "no example" if value != value else f"{100 * value:5.2f} %"
-        lines.append(f"Accuracy of {name:>{width}} : {shown}")
-    return "\n".join(lines)
 
 
 def most_confident_mistakes(logits: Tensor, labels: Tensor, count: int) -> Tensor:

@@ -79,34 +79,3 @@ def most_confused(
         for row, column in zip(rows, columns, strict=True)
         if mistakes[row, column] > 0
     ]
-
-
-class PrecisionRecallF1(NamedTuple):
-    """For each class: precision, recall and F1, float32 (num_classes,) each."""
-
-    precision: Tensor
-    recall: Tensor
-    f1: Tensor
-
-
-def precision_recall_f1(matrix: Tensor) -> PrecisionRecallF1:
-    """Return, for each class, three answers from its row and its column.
-
-    Precision: of the images predicted as this class, the share that are of it. Recall:
-    of the images of this class, the share predicted so. F1: their harmonic mean.
-
-    Args:
-        matrix: Counts (num_classes, num_classes), rows are true classes.
-
-    Returns:
-        Three times float32 (num_classes,). What would be 0/0 is NaN, as scikit-learn
-        gives it with ``zero_division=np.nan``: the precision of a class that is never
-        predicted, the recall of one without an example, the F1 of one that is neither.
-
-    Source: van Rijsbergen 1979, "Information Retrieval", chapter 7.
-    Taught in: lesson 04, "What an answer is worth".
-    """
-    hits, predicted, true = matrix.diag(), matrix.sum(0), matrix.sum(1)
-    return PrecisionRecallF1(
-        hits / predicted, hits / true, 2 * hits / (predicted + true)
-    )

@@ -17,33 +17,14 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
 
     Taught in: lesson 06, "Two ways to swap the head".
     """
-    old = _head(model)
-    model.fc = nn.Linear(old.in_features, num_classes).to(old.weight)
-    return model
-
-
-def _head(model: nn.Module) -> nn.Linear:
-    head = getattr(model, "fc", None)
-    if not isinstance(head, nn.Linear):
+    old = getattr(model, "fc", None)
+    if not isinstance(old, nn.Linear):
         raise ValueError(
             f"{type(model).__name__} has no linear layer fc; give a network that ends "
             "in its classifier."
         )
-    return head
-
-
-def freeze_backbone(model: nn.Module) -> list[nn.Parameter]:
-    """Return the classifier's parameters, after freezing all others.
-
-    Raises:
-        ValueError: If the network has no linear layer `fc`.
-
-    Taught in: lesson 06, "A frozen network that moves".
-    """
-    head = _head(model)
-    model.requires_grad_(False)
-    head.requires_grad_(True)
-    return list(head.parameters())
+    model.fc = nn.Linear(old.in_features, num_classes).to(old.weight)
+    return model
 
 
 def freeze_norms(model: nn.Module) -> nn.Module:
