@@ -17,16 +17,17 @@
 #
 # 1. compute the receptive field of a layer, and measure how much of it is used;
 # 2. draw a slice of the loss surface that ignores the weights' scale;
-# 3. say what such a slice cannot show.
+# 3. say what such a slice, and a t-SNE plot, cannot show.
 #
 # **Know first:** [Lesson 05](05_visualisation.ipynb) (feature maps, Grad-CAM).
 #
-# **Reading** 19 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
+# **Reading** 22 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
 # (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
-# Two pictures of networks mislead easily, the bright spot on a heat map and the valley
-# of a loss: this page measures what is behind each. It is optional; no lesson needs it.
+# Three pictures of networks mislead easily: the bright spot on a heat map, the valley
+# of a loss, and the clusters of a t-SNE plot. This page measures what is behind each.
+# It is optional; no lesson needs it.
 
 # %% tags=["setup"]
 # Import what the deep dive uses, and start a session
@@ -323,6 +324,57 @@ plt.show()
 # **So what:** a line through so many dimensions can show a wall; it cannot show that
 # there is none.
 
+# %% [markdown]
+# ## 5 · Distances and widths in a t-SNE plot
+#
+# This section tests whether they mean something. Invent a truth: three clouds of points
+# in 20 dimensions. B is near A and as wide. C is five times as far from A, and four
+# times as wide (after Wattenberg et al., 2016). The *perplexity* is, roughly, how many
+# neighbours a point tries to keep.
+
+# %%
+# What t-SNE makes of known distances and widths
+from sklearn.manifold import TSNE
+
+draw = np.random.default_rng(0)
+centres = np.zeros((3, 1, 20))
+centres[1, 0, 0], centres[2, 0, 1] = 20, 100
+widths = np.array([1, 1, 4]).reshape(3, 1, 1)
+clouds = (centres + widths * draw.normal(size=(3, 60, 20))).reshape(180, 20)
+placed = {"truth": clouds}
+for perplexity in (5, 30):
+    tsne = TSNE(perplexity=perplexity, random_state=0)
+    placed[f"t-SNE, perplexity {perplexity}"] = tsne.fit_transform(clouds)
+ratios = {}
+for name, points in placed.items():
+    a, b, c = points.reshape(3, 60, -1)
+    apart = [np.linalg.norm(a.mean(0) - cloud.mean(0)) for cloud in (b, c)]
+    wide = [np.linalg.norm(cloud - cloud.mean(0), axis=1).mean() for cloud in (a, c)]
+    ratios[name] = [float(apart[1] / apart[0]), float(wide[1] / wide[0])]
+    print(f"{name:20} A–C / A–B {ratios[name][0]:.1f}, widths {ratios[name][1]:.1f}")
+
+# %% tags=["figure"]
+# Figure: the three clouds, as t-SNE places them at perplexities of 5 and 30; all are
+# about equally wide and equally far apart; the axes have no unit.
+fig, axes = plt.subplots(1, 2, figsize=(6.5, 3))
+for axis, perplexity in zip(axes, (5, 30), strict=True):
+    points = placed[f"t-SNE, perplexity {perplexity}"].reshape(3, 60, 2)
+    for cloud, name in zip(points, "ABC", strict=True):
+        axis.scatter(*cloud.T, s=8, label=name)
+    axis.set(title=f"perplexity {perplexity}", xticks=[], yticks=[], aspect="equal")
+axes[1].legend()
+plt.show()
+
+# %% [markdown]
+# Neither means anything here. The distance of C, five times that of B, became
+# 0.95<!-- results: 05b_*photos* tsne.1.0 --> times and
+# 1.05<!-- results: 05b_*photos* tsne.2.0 --> times that of B. Its width, four times
+# A's, became 1.02<!-- results: 05b_*photos* tsne.1.1 --> times and
+# 0.99<!-- results: 05b_*photos* tsne.2.1 --> times A's.
+#
+# **So what:** read from a t-SNE plot which points are neighbours, not how far apart or
+# how wide the clusters are.
+
 # %%
 # Keep this run's numbers
 result = {
@@ -334,6 +386,7 @@ result = {
     "sides": sides,
     "half_way": {name: float(np.mean(found)) for name, found in half_way.items()},
     "lines": half_way,
+    "tsne": list(ratios.values()),
 }
 path = session.run_dir("05b_receptive_field_and_loss") / "result.json"
 save_result(path, result, session.device)
@@ -381,5 +434,6 @@ check.field_side(field_side)
 # - L. Dinh et al., *Sharp Minima Can Generalize For Deep Nets*, 2017, arXiv 1703.04933.
 # - H. Li et al., *Visualizing the Loss Landscape of Neural Nets*, 2018, arXiv
 #   1712.09913.
+# - M. Wattenberg, F. Viégas, I. Johnson, *How to Use t-SNE Effectively*, Distill, 2016.
 #
 # **Next:** [Lesson 06](06_transfer_learning.ipynb).

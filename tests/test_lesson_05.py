@@ -84,8 +84,16 @@ def test_likeness_is_the_correlation_over_positions():
         torch.testing.assert_close(value, expected)
     flat = torch.ones(4, 5, 6)
     assert LESSON["likeness"](one, flat).tolist() == [0, 0, 0, 0]
-    smaller = nn.functional.avg_pool2d(one, (1, 2))
-    assert (LESSON["likeness"](one, smaller) > 0.3).all()  # stretched first
+
+
+def test_a_quarter_is_hidden_where_the_map_is_highest():
+    LESSON["session"] = SimpleNamespace(device=torch.device("cpu"))
+    LESSON["images"] = torch.ones(2, 3, 32, 32)
+    centre = torch.zeros(32, 32)
+    centre[8:24, 8:24] = 1
+    found = LESSON["hide_quarter"](torch.stack([centre, torch.rand(32, 32)]))
+    torch.testing.assert_close(found[0], (1 - centre).expand(3, 32, 32))
+    assert (found[1] == 0).sum() == 3 * 256
 
 
 # Exercises
