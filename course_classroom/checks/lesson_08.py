@@ -117,6 +117,8 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
     prefix = "layer2.0.bn1."
     right = {prefix + part for part in ("running_mean", "running_var")}
     right.add(prefix + "num_batches_tracked")
+    passes = []
+    model.register_forward_pre_hook(lambda *_: passes.append(True))  # copies keep it
     leave = "ask a copy, in the modes that you find: no eval() and no train()."
     with left_alone(model, leave):
         try:
@@ -139,6 +141,11 @@ def moved_buffers(answer: Callable[[nn.Module, Tensor], list[str]]) -> str:
         raise Wrong(
             f"{len(found)} buffers are named, and {len(right)} moved. Hint: ask in the "
             "modes that you find; a single layer may be in train()."
+        )
+    if not found and not passes:
+        raise Wrong(
+            f"None was found, and {len(right)} would move, but no image has passed the "
+            "network or its double. Hint: first double(images), then compare."
         )
     if not found:
         raise Wrong(
