@@ -304,7 +304,7 @@ print(f"one batch by heart {by_heart:.4f}, blind {blind:.2f}")
 # learned blind just as well, stop and look for the fault.
 #
 # Learning one batch does *not* show that the labels are right: wrong ones are learned
-# as well. Nor that evaluation is right: it takes no part.
+# as well. And it says nothing about evaluation, which takes no part in it.
 #
 # **Check 4, the rate.** Change it by factors of ten, as in lesson 03. Here are rates
 # far too high, up to the absurd. Predict what 1 000 does.
@@ -391,8 +391,8 @@ plt.show()
 # %% [markdown]
 # Grey is healthy, orange faulty; every panel has a scale of its own.
 #
-# - *Rates.* The training loss is higher, or thrown up by powers of ten. Where it is NaN
-#   the orange line ends.
+# - *Rates.* The training loss is higher, or thrown up by powers of ten, until it is
+#   NaN and the orange line ends.
 # - *Schedule.* Nothing breaks, but learning is slow. The rate stays where this schedule
 #   begins, at a 25th of its highest value.
 # - *The two judges.* The training curve lies inside the healthy one, to the last digit;
@@ -415,7 +415,8 @@ for name, run in {"without eval()": without_eval, "unnormalised": unnormalised}.
 # 34 %<!-- results: 08_*photos* by_order.0.1 --> mixed. BatchNorm takes its statistics
 # from the batch, and in a batch of nothing but frogs it takes away what all frogs
 # share. In mixed batches the damage is small and goes unseen: that is the danger.
-# Unnormalised: 16 %<!-- results: 08_*photos* by_order.1.0 --> in either order.
+# Without normalisation it is 16 %<!-- results: 08_*photos* by_order.1.0 --> in either
+# order.
 #
 # **So what:** ask *which curve* is wrong. If training is, look at rate, gradient and
 # loss. If only validation is, look at mode and preparation, and change the order.
@@ -428,7 +429,8 @@ for name, run in {"without eval()": without_eval, "unnormalised": unnormalised}.
 
 # %% tags=["long-run"]
 # Train a patient to diagnose together
-practice = faults.practice(few, session.device, num_epochs, session.seed)
+setting = few, session.device, num_epochs, session.seed
+practice = faults.practice(*setting)
 
 # %% tags=["figure"]
 # Figure: a patient to diagnose together, orange, beside the healthy run, grey: loss and
@@ -445,9 +447,9 @@ plt.show()
 # *Which curve?* The training loss: it falls slowly and stays high. So suspect rate,
 # gradient or loss, and not the way the run is judged. Write down two suspects.
 #
-# Now the questions, first about images and evaluation. One needs a **hook**: a function
-# that PyTorch calls whenever a layer runs, with what goes in (and, afterwards, what
-# comes out).
+# The first questions are about images and evaluation. One needs a **hook**: a function
+# that PyTorch calls whenever a layer runs. It is handed what goes in and, afterwards,
+# what comes out.
 
 
 # %%
@@ -476,10 +478,10 @@ def test_and_strangers(run):
 
 
 # %% [markdown]
-# Then about training and network. `steps` reads what `note` wrote: the **rate**, the
-# length of the **gradient**, and the length of the **step relative to the weights**.
-# `branches` asks whether each block can still lower its shortcut (lesson 01): it does
-# where the number that its branch adds is negative.
+# The next questions are about the training and the network. `steps` reads what `note`
+# wrote: the **rate**, the length of the **gradient**, and the length of the **step
+# relative to the weights**. `branches` asks whether each block can still lower its
+# shortcut (lesson 01): it does so where the number that its branch adds is negative.
 
 
 # %%
@@ -517,7 +519,7 @@ ASKED = (ends, steps, labels_agreed, pixels, in_another_order)
 ASKED += (test_and_strangers, branches)
 ROWS = [("training", ".1%"), ("validation", ".1%"), ("highest rate", ".3f")]
 ROWS += [("last rate", ".3f"), ("gradient", ".2f"), ("largest step", ".1%")]
-ROWS += [("labels agreed", ".0%"), ("mean pixel", ".2f"), ("mixed", ".1%")]
+ROWS += [("labels agreed", ".0%"), ("mean pixel", ".2f"), ("validation, mixed", ".1%")]
 ROWS += [("test", ".0%"), ("strangers", ".0%"), ("negative in a branch", ".0%")]
 
 
@@ -545,9 +547,9 @@ show_findings({**sound, "patient": examine(practice)})
 # alone can part them by 7 points (the 95 % interval of their difference, corrected for
 # eight patients).
 #
-# In the patient rates, labels and evaluation are sound. But gradient and step are
-# several times too short: something between network and loss holds them back. One batch
-# by heart would have told.
+# In this patient the rates, the labels and the evaluation are sound. But gradient and
+# step are several times shorter than in the healthy runs: something between network and
+# loss holds them back. Can it learn one batch by heart?
 
 # %%
 # The patient's own network learns one batch
@@ -590,11 +592,7 @@ print(f"one batch by heart: patient {stuck:.2f}, healthy {by_heart:.4f}")
 
 # %% tags=["long-run"]
 # Train the eight
-patients = {}
-for letter in "ABCDEFGH":
-    patients[letter] = faults.patient(
-        letter, few, session.device, num_epochs, session.seed
-    )
+patients = {letter: faults.patient(letter, *setting) for letter in "ABCDEFGH"}
 
 # %% tags=["figure"]
 # Figure: accuracy against epoch, eight panels A to H; the healthy run in grey, the
@@ -642,7 +640,7 @@ diagnosis = faults.answers()
 check.diagnosis(diagnosis)
 
 # %% [markdown]
-# ### What gave them away
+# ### What the examinations find
 #
 # Open a patient when you have named it. Numbers are of the photo runs.
 #
@@ -718,11 +716,10 @@ check.diagnosis(diagnosis)
 # <details><summary>F</summary>
 #
 # **ReLU before the addition.** A branch that ends with a ReLU can raise its shortcut
-# and never lower it: 0 %<!-- results: 08_*photos* found.F.5.0 --> of its numbers are
-# negative. Written in a block's `forward` as `out = self.relu(self.bn2(out))`, it
-# leaves weights that load into the paper's network, which then gives other answers.
-# With 110 layers, a last ReLU *moved* in front of the sum did harm (He et al., 2016,
-# section 4.1).
+# and never lower it: none of the numbers that it adds is negative. Written in a
+# block's `forward` as `out = self.relu(self.bn2(out))`, it leaves weights that load
+# into the paper's network, which then gives other answers. With 110 layers, a last ReLU
+# *moved* in front of the sum did harm (He et al., 2016, section 4.1).
 #
 # ```diff
 # - block.bn2 = nn.Sequential(block.bn2, nn.ReLU())
@@ -767,27 +764,23 @@ for letter, run in patients.items():
         print(f"{letter}: equal to the healthy run's")
 
 # %% [markdown]
-# | patient | score | network |
-# | --- | --- | --- |
-# | A | test invalid; strangers tell the truth | works; not the images you meant |
-# | B | true | undertrained |
-# | C | invalid | sound: judge again |
-# | D | true | useless |
-# | E | true | works; not the plan |
-# | F | true | works; another network than its name says |
-# | G | invalid | sound weights; renew the statistics, judge again |
-# | H | true | useless |
-#
-# In C and G the weights are the healthy run's (guess 3; a GPU may round otherwise): no
-# training is lost. But judging in training mode did move G's running statistics.
-# `update_bn` takes them anew from the training batches.
+# - *Score invalid, network sound:* C and G. Judge again. G's running statistics moved
+#   while it was judged in training mode; `update_bn` takes them anew from the training
+#   batches.
+# - *Score invalid, network usable:* A. The strangers tell the truth.
+# - *Score true, network not the one you wanted:* B learned too little, E had another
+#   rate, F is another network than its name says.
+# - *Score true, network useless:* D and H.
 
 # %% [markdown]
-# Guess 1: on photos five, B, C, D, G and H, end more than 7 points below the healthy
-# run on validation images, with each of three seeds. E ends 0 to 8 points below: no
-# clear verdict. A and F end no lower. Guess 2: A's leak *lifts* a score, to
-# 62 %<!-- results: 08_*photos* found.A.4.0 --> on test images, where the healthy run
-# has 39 %<!-- results: 08_*photos* found.healthy.4.0 -->.
+# Your guesses:
+#
+# 1. On photos five end more than 7 points below the healthy run on validation images,
+#    with each of three seeds: B, C, D, G and H. E ends 0, 2 and 8 points below: no
+#    clear verdict. A and F end no lower.
+# 2. Yes. A's leak lifts its test score: 62 %<!-- results: 08_*photos* found.A.4.0 -->,
+#    where the healthy run has 39 %<!-- results: 08_*photos* found.healthy.4.0 -->.
+# 3. In two, C and G (a GPU may round otherwise). Their training is not lost.
 #
 # **So what:** ask what the score says, and what the network is. A wrong evaluation
 # costs minutes to repair; a wrong training costs the training.
@@ -812,7 +805,7 @@ for letter, run in patients.items():
 # %% [markdown]
 # ## Results
 #
-# The next cell made the recorded numbers.
+# The next cell keeps your run's numbers; the recorded ones were kept in the same way.
 
 # %%
 # Keep this run's numbers
@@ -838,21 +831,21 @@ save_result(path, result, session.device)
 session.report(f"healthy {sound['healthy'][0][1]:.1%}", data=few.describe())
 
 # %% [markdown]
-# **What this does not show.** Each examination was written for a fault that we knew;
-# one that nobody thought of may pass them all. A milder fault shows less. And a real
-# run may have two faults, one hiding the other.
+# **What this does not show.** A fault that nobody thought of may pass all examinations.
+# A milder one shows less. And a real run may have two faults, one hiding the other.
 
 # %% [markdown]
 # ## Summary
 #
-# 1. *Healthy, overfitted, faulty.* A healthy run of the same recipe and a second seed
-#    are the yardstick. A gap alone is no fault.
-# 2. *First minutes.* The first loss is near log K. One batch is learned by heart, and
-#    not when blind. Then try a few rates.
+# 1. *Healthy, overfitted, faulty.* A gap alone is no fault. A healthy run and a second
+#    seed are the yardstick.
+# 2. *First minutes.* The first loss is near log K; one batch is learned by heart, and
+#    not blind; a few rates are tried.
 # 3. *Curves.* If training is wrong, suspect rate, gradient or loss. If only validation
 #    is, suspect mode or preparation. If training learns and validation stays at chance,
 #    suspect the labels too.
-# 4. *Examinations.* Ask the one whose answer differs between two suspects.
+# 4. *Examinations.* Ask the one whose answer differs between two suspects, and compare
+#    it with a healthy run's.
 # 5. *Invalid or unusable.* After a wrong evaluation, judge again. After a leak, judge
 #    on images that no run has seen. Else train again.
 

@@ -42,7 +42,6 @@ def lesson(monkeypatch):
     monkeypatch.setitem(LESSON, "session", SimpleNamespace(device=CPU))
     order = np.random.default_rng(1).permutation(len(SPLITS.val.labels))
     mixed = LabelledImages(*(part[order] for part in SPLITS.val))
-    monkeypatch.setitem(LESSON, "order", order)
     monkeypatch.setitem(LESSON, "mixed", mixed)
     monkeypatch.setitem(LESSON, "strangers", SPLITS.test)
     healthy = LESSON["train"](LESSON["start_run"](2))
@@ -50,9 +49,9 @@ def lesson(monkeypatch):
     return LESSON
 
 
-def patient(fault):
+def patient(fault, num_epochs=2):
     letter = next(letter for letter, name in RIGHT.items() if name == fault)
-    return faults.patient(letter, SPLITS, CPU, 2)
+    return faults.patient(letter, SPLITS, CPU, num_epochs)
 
 
 def test_the_training_that_is_printed_is_the_one_the_patients_depart_from(lesson):
@@ -79,14 +78,17 @@ def test_each_question_tells_its_fault_from_the_healthy_run(lesson):
         run = patient(fault) if fault else lesson["healthy"]
         return lesson[question](run)
 
-    assert asked("moved_by_order") == [0]
-    assert asked("moved_by_order", "eval() missing")[0] > 0.02
-    assert np.allclose(asked("pixels", "wrong statistics")[:2], asked("pixels")[:2])
-    assert asked("pixels", "wrong statistics")[3] < 0.5 * asked("pixels")[3]
+    for fault in (None, "wrong statistics", "eval() missing"):
+        run = patient(fault, num_epochs=8) if fault else lesson["healthy"]
+        gain = lesson["in_another_order"](run)[0] - lesson["ends"](run)[1]
+        assert (abs(gain) > 0.1) == (fault == "eval() missing")
+    raw = SPLITS.val.images.mean() / 255
+    assert asked("pixels", "wrong statistics") == pytest.approx([raw])
+    assert abs(asked("pixels")[0] - raw) > 0.1
     assert asked("steps", "rate too high")[0] == pytest.approx(10 * asked("steps")[0])
     assert asked("steps", "scheduler never stepped")[:2] == pytest.approx([0.004] * 2)
-    assert asked("lowered_and_dead")[0] > 0
-    assert asked("lowered_and_dead", "ReLU before the addition")[0] == 0
+    assert asked("branches")[0] > 0.1
+    assert asked("branches", "ReLU before the addition") == [0]
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -234,6 +236,12 @@ def never_cloned(model, images):
     return [n for n, now in double.named_buffers() if not torch.equal(now, before[n])]
 
 
+def nothing_passed(model, images):
+    after = dict(LESSON["copy"].deepcopy(model).named_buffers())
+    before = model.named_buffers()
+    return [name for name, b in before if not torch.equal(b, after[name])]
+
+
 def layers(model, images):
     found = LESSON["moved_buffers"](model, images)
     return sorted({name.rpartition(".")[0] for name in found})
@@ -266,6 +274,7 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("moved_buffers", every_buffer, "keep only names"),
     ("moved_buffers", by_sign, "torch.equal"),
     ("moved_buffers", never_cloned, "changes in place"),
+    ("moved_buffers", nothing_passed, "first double(images)"),
     ("moved_buffers", layers, "named_buffers() gives"),
     ("moved_buffers", by_flag, "modes that you find"),
 ]
