@@ -25,9 +25,9 @@
 # estimated), full GPU not measured
 
 # %% [markdown]
-# Put a network behind a web page, and strangers decide what your program opens and
-# whom it asks: on this page you play both sides, host and program, in your own
-# notebook. It is optional; no lesson needs it. All addresses are your own machine's.
+# Put a network behind a web page, and strangers decide what your program opens and whom
+# it asks: on this page you play both sides, host and program, in your own notebook. It
+# is optional; no lesson needs it. All addresses are your own machine's.
 
 # %% tags=["setup"]
 # Import what the deep dive uses
@@ -272,8 +272,8 @@ def fetch(url, may_ask, max_bytes=1_000_000, seconds=2.0, hops=5):
 
 # %% [markdown]
 # For now only the port tells outside from inside. What becomes of each manner? A page
-# in place of a photo is a common case: servers say "please log in" with
-# status 200, as if all were well.
+# in place of a photo is a common case: servers say "please log in" with status 200, as
+# if all were well.
 
 
 # %%
@@ -311,8 +311,7 @@ show_table(("manner", "what comes of it", "seconds"), rows)
 # address, your server fetches it. It stands *inside* your network and may ask machines
 # that a visitor cannot reach: a database, a router's settings, and, on some clouds, at
 # `169.254.169.254` the credentials of your server's own cloud account. A visitor who
-# sends it there gets
-# what they say: **server-side request forgery**, SSRF.
+# sends it there gets what they say: **server-side request forgery**, SSRF.
 #
 # "I check the address that was typed" is not enough. Watch a public host point inward.
 
@@ -360,10 +359,9 @@ for name in ("127.0.0.1", "localhost", "2130706433"):
 # `fetch` takes an address apart by one library and connects by another, and the two
 # spell some foreign names differently; the package uses one for both. A second gap is
 # left in both: the name is looked up once for the check and again for the connection.
-# Its owner may answer "public" first and "private"
-# then (*DNS rebinding*). A server for strangers must connect to the very address that
-# it checked, or send all its requests through a proxy that can reach the public web
-# only.
+# Its owner may answer "public" first and "private" then (*DNS rebinding*). A server for
+# strangers must connect to the very address that it checked, or send all its requests
+# through a proxy that can reach the public web only.
 #
 # **So what:** check the address that the lookup returns, at every hop, and refuse
 # private ones; behind a public page, connect to what you checked.

@@ -18,7 +18,7 @@ from course_classroom.checks.values import (
 )
 
 
-@exercise(hint="which tensor method gives the k largest, and what are JSON's keys?")
+@exercise(hint="look each index up in class_indices; of which type are JSON's keys?")
 def top_names(
     answer: Callable[[Tensor, dict[str, str], int], list[tuple[str, float]]],
 ) -> str:
