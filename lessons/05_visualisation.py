@@ -323,8 +323,8 @@ for name, whole in intact.items():
 # $$w_c = \frac{1}{hw}\sum_{i,j} \frac{\partial z_k}{\partial A^c_{ij}}, \qquad
 # \text{map} = \text{ReLU}\Big(\sum_c w_c A^c\Big).$$
 #
-# One gradient of the *sum* of a batch's logits is enough: in `eval()` no image touches
-# another's logit.
+# One gradient, of the *sum* of a batch's logits, is enough: in `eval()` no image
+# touches another's logit.
 
 
 # %%
@@ -391,8 +391,8 @@ plt.show()
 # would do well. Hence two controls that know nothing of the image: its central 16 × 16
 # pixels, and the quarter where *another* image's map is highest.
 #
-# The rule: Grad-CAM passes against a control if its quarter costs **more**, with the
-# 95 % interval above 0.
+# Grad-CAM passes against a control if its own quarter costs **more**, with the 95 %
+# interval above 0.
 
 
 # %%
@@ -431,7 +431,7 @@ for name in ("the centre", "another image's quarter"):
 # map's own quarter, 47.8 %<!-- results: 05_*full-photos* hidden.2 --> without another
 # image's, 35.5 %<!-- results: 05_*full-photos* hidden.1 --> without the centre. So the
 # map passes against another image's: it costs
-# 13.2 points<!-- results: 05_*full-photos* costs.1.lead --> more (interval
+# 13.2 points<!-- results: 05_*full-photos* costs.1.lead --> more (corrected interval
 # 11.4 points<!-- results: 05_*full-photos* costs.1.low --> to
 # 15.0 points<!-- results: 05_*full-photos* costs.1.high -->). Against the centre it
 # does not: 0.9 points<!-- results: 05_*full-photos* costs.0.lead --> more
@@ -447,10 +447,10 @@ for name in ("the centre", "another image's quarter"):
 # al., 2018). To be fair, the untrained twin gets statistics of its own: with mean 0 and
 # variance 1, as PyTorch builds it, its norms would do nothing.
 #
-# The rule: Grad-CAM passes if the residual network's map is **more** like that of
-# another *trained* network, the plain one, than like its untrained twin's, with the
-# 95 % interval of the difference above 0. Two maps that are bright in the middle are
-# alike, too. So a control: the plain network's map of *another image*.
+# Grad-CAM passes if the residual network's map is **more** like that of another
+# *trained* network, the plain one, than like its untrained twin's, with the 95 %
+# interval of the difference above 0. Two maps that are bright in the middle are alike,
+# too. So a control: the plain network's map of *another image*.
 
 
 # %%
@@ -465,13 +465,12 @@ def likeness(one, other):
 untrained = explain.randomised(model, seed=session.seed + 1)
 untrained = renormalised(untrained, train_batches)
 plain_cams, random_cams = all_maps(plain, predictions), all_maps(untrained, predictions)
-drawn_by_all = torch.stack([cams, plain_cams, random_cams]).amax((2, 3)) > 0
-drawn_by_all = drawn_by_all.all(0)  # (N,): an empty map has no likeness
-mine = cams[drawn_by_all]
-alike = {  # "another": of another image
-    "trained": likeness(mine, plain_cams[drawn_by_all]),
-    "untrained": likeness(mine, random_cams[drawn_by_all]),
-    "another": likeness(mine, plain_cams[drawn_by_all].roll(1, 0)),
+three = torch.stack([cams, plain_cams, random_cams])  # (3, N, 8, 8)
+three = three[:, (three.amax((2, 3)) > 0).all(0)]  # an empty map has no likeness
+alike = {
+    "trained": likeness(three[0], three[1]),
+    "untrained": likeness(three[0], three[2]),
+    "another": likeness(three[0], three[1].roll(1, 0)),  # trained, of another image
 }
 for name, found in alike.items():
     print(f"{name:9} likeness {found.mean():.2f}")
@@ -495,13 +494,14 @@ plt.show()
 # Three networks' logits share no scale, so here each map is drawn to its own maximum. A
 # plain grey picture is an empty map.
 #
-# Guess 2. On photos the maps of the two trained networks correlate with
-# 0.82<!-- results: 05_*full-photos* alike.trained -->, those of the trained and the
-# untrained with 0.04<!-- results: 05_*full-photos* alike.untrained -->. Grad-CAM passes
-# clearly. (The interval is over images; it is one twin.) The control reaches
+# Guess 2. On photos the two trained networks' maps correlate with
+# 0.82<!-- results: 05_*full-photos* alike.trained -->, trained and untrained with
+# 0.04<!-- results: 05_*full-photos* alike.untrained -->. Grad-CAM passes clearly. (The
+# interval is over images; it is one twin.) The control reaches
 # 0.51<!-- results: 05_*quick-photos* alike.another --> on 500 photos: much of the
 # likeness is the bright middle, but not all of it.
-#
+
+# %% [markdown]
 # Neither test says *why* a cat and not a dog. Nor does failing test 1 prove a map
 # false: an image with a hidden quarter is unlike any in training.
 #
@@ -514,10 +514,9 @@ plt.show()
 # This section shows how to judge what the network computes before its classifier: one
 # vector an image, the means of the last maps.
 #
-# To look at 64 dimensions, press them flat. **PCA** finds the two directions in which
-# the points spread most: a shadow of the cloud, nothing is bent. **t-SNE** (van der
-# Maaten and Hinton, 2008) places the points anew, so that those near each other stay
-# near.
+# To look at its 64 dimensions, press them flat. **PCA** finds the two directions in
+# which the points spread most: a shadow of the cloud, nothing is bent. **t-SNE** (van
+# der Maaten and Hinton, 2008) places the points anew, so that near ones stay near.
 
 
 # %%
@@ -552,10 +551,9 @@ plt.show()
 # %% [markdown]
 # Each point is a test image, coloured by its true class, which neither method was told.
 # The picture proves less than it seems: the width of a t-SNE cluster and its distance
-# from others say little ([deep dive 05b](05b_receptive_field_and_loss.ipynb)).
-#
-# A number says more. Take each image's ten **nearest neighbours**, in all dimensions,
-# and count how many have its class. That is guess 3.
+# from others say little ([deep dive 05b](05b_receptive_field_and_loss.ipynb)). A number
+# says more: take each image's ten **nearest neighbours**, in all dimensions, and count
+# how many have its class. That is guess 3.
 
 # %%
 # How many of the ten nearest have the image's class?
@@ -620,10 +618,10 @@ print(f"all three: {together['stale']:.1%}, statistics anew {together['anew']:.1
 # Refuted in part. On photos three of the nine blocks can go for
 # 2.1 points<!-- results: 05_*full-photos* cheapest.2 --> to
 # 4.9 points<!-- results: 05_*full-photos* cheapest.0 --> each, as long as the others
-# stay. (They were picked for that on these images.) All three gone, of
-# 87.0 %<!-- results: 05_*full-photos* intact.residual --> only
-# 73.2 %<!-- results: 05_*full-photos* together.anew --> are left with statistics anew:
-# more is lost than their costs added up.
+# stay. (They were picked for that on these images.) Without all three,
+# 73.2 %<!-- results: 05_*full-photos* together.anew --> are left of
+# 87.0 %<!-- results: 05_*full-photos* intact.residual -->, statistics anew: more is
+# lost than their costs added up.
 
 # %% [markdown]
 # ## Results
