@@ -272,8 +272,7 @@ faults = compare_with_labels(logits)
 # are right and a test hardly shows it. It costs most photo by photo, as users send
 # them:
 # 24.2 %<!-- results: 07_*photos* faults.eval()_forgotten,_1.accuracy -->
-# are right.
-# With names out of order it is
+# are right. With names out of order it is
 # 4.7 %<!-- results: 07_*photos* faults.names_out_of_order.accuracy -->.
 
 # %% tags=["figure"]
@@ -457,14 +456,21 @@ torch.manual_seed(session.seed)
 cifar = load_cifar10(session.data_dir).test.images
 picks = torch.randperm(len(cifar))[: session.pick(quick=300, full=2000)]
 part = v2.RandomResizedCrop(128, scale=(0.1, 0.6), ratio=(1, 1))
-temple, dahlia = (F.pil_to_tensor(prediction.load_image(p)) for p in samples.values())
+
+
+def parts_of(path):
+    """Return 60 square parts of a photo, of random place and size."""
+    image = F.pil_to_tensor(prediction.load_image(path))
+    return [part(image) for _ in range(60)]
+
+
 groups = {
     "validation": [splits.photos[place] for place in splits.split.val.tolist()],
     "test": test_images,
     "CIFAR-10": list(torch.from_numpy(cifar[picks]).permute(0, 3, 1, 2)),
     "noise": list(torch.randint(0, 256, (60, 3, 96, 96), dtype=torch.uint8)),
-    "temple": [part(temple) for _ in range(60)],
-    "dahlia": [part(dahlia) for _ in range(60)],
+    "temple": parts_of(samples["china"]),
+    "dahlia": parts_of(samples["flower"]),
 }
 group_logits = {}
 for name, images in groups.items():
@@ -528,7 +534,8 @@ show_table(("score", "AUROC", "FPR95"), rows)
 # ### A threshold, and a network that may refuse
 #
 # The dotted line, chosen on validation images, becomes the threshold. Test images and
-# the other three kinds of strangers judge it.
+# the other three kinds of strangers judge it. AUROC compares each with the test images;
+# these with themselves get 0.5, a coin.
 
 # %%
 # Judge the threshold
