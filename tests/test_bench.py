@@ -28,7 +28,7 @@ class FakeWay:
 def run(monkeypatch, tmp_path):
     """Return a function that runs the program on given rows, as its case "a"."""
     monkeypatch.setattr(bench, "OUTPUT", tmp_path / "build" / "bench.json")
-    monkeypatch.setattr(bench, "RECORD", tmp_path / "recorded.json")
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
 
     def run(rows, *arguments):
         monkeypatch.setitem(bench.CASES, "a", lambda repeats: rows)
@@ -80,9 +80,10 @@ def test_met_goals_give_status_0_and_the_json_holds_every_round(run, capsys):
     (row,) = written["rows"]
     assert row["ours_images_per_s"] == [4, 6]
     assert (row["ratio"], row["ratio_min"], row["ratio_max"]) == (2.5, 2, 3)
-    assert not bench.RECORD.exists()
-    run([Row("fine", [4, 6], [2, 2], 2)], "--record", "--repeats", "5")
-    assert bench.RECORD.read_bytes() == bench.OUTPUT.read_bytes()
+    recorded = bench.RESULTS / "mine.json"
+    assert not recorded.exists()
+    run([Row("fine", [4, 6], [2, 2], 2)], "--record", "mine", "--repeats", "5")
+    assert recorded.read_bytes() == bench.OUTPUT.read_bytes()
 
 
 def test_data_path_runs_and_gives_back_the_threads():

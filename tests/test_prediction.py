@@ -170,14 +170,6 @@ def test_every_part_gets_its_mode_back(model):
     assert torch.equal(model.bn1.running_mean, statistics)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
-def test_on_a_gpu_it_says_the_same(checkpoint):
-    on_cpu, on_gpu = (load_predictor(checkpoint, device=d) for d in ("cpu", "cuda"))
-    assert next(on_gpu.model.parameters()).is_cuda
-    found = [predict(p, noise(0)).probabilities for p in (on_cpu, on_gpu)]
-    assert found[0] == pytest.approx(found[1], abs=1e-3)
-
-
 def test_it_prints_one_aligned_line_a_class():
     one = Prediction("a.jpg", ("dandelion", "daisy"), np.array([0.003, 0.997]), 2)
     assert str(one) == "class: daisy       prob: 0.997\nclass: dandelion   prob: 0.003"

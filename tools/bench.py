@@ -3,7 +3,7 @@
 python tools/bench.py                  every case: a table, and build/bench.json
 python tools/bench.py --only a b       some cases
 python tools/bench.py --repeats 15     more rounds than 7
-python tools/bench.py --record         also into results/bench.json
+python tools/bench.py --record bench   also into results/bench.json
 
 Machines are noisy, so two ways are timed in turn, A B A B …, and the ratio is taken
 pair by pair: what slows the machine slows both. The exit status is 1 where a goal is
@@ -26,12 +26,12 @@ import torch
 from bench_cases import Row
 from bench_prediction import against_one_by_one
 from bench_ways import DEVICE
+from recording import RESULTS
 
 from course_utils.results import hardware_name, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
-RECORD = ROOT / "results" / "bench.json"
 # By the letters of results/bench.json; what d to g compared is measured no more.
 CASES: dict[str, Callable[[int], list[Row]]] = {
     "a": bench_cases.against_plain,
@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(found))
     OUTPUT.parent.mkdir(exist_ok=True)
     text = json.dumps(record(found, options.repeats), indent=2, ensure_ascii=False)
-    for path in (OUTPUT, RECORD) if options.record else (OUTPUT,):
+    OUTPUT.write_text(text + "\n", encoding="utf-8")
+    if options.record:
+        path = RESULTS / f"{options.record}.json"
         path.write_text(text + "\n", encoding="utf-8")
     missed = [
         f"({letter}) {row.name}: {row.ratio:.3g}, wanted at least {row.goal:.3g}"
@@ -80,7 +82,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     cases = {"choices": CASES, "default": list(CASES), "metavar": "CASE"}
     parser.add_argument("--only", nargs="+", **cases)
     parser.add_argument("--repeats", type=int, default=7, metavar="ROUNDS")
-    parser.add_argument("--record", action="store_true", help="into results/ too")
+    parser.add_argument("--record", metavar="NAME", help="into results/NAME.json too")
     return parser.parse_args(arguments)
 
 

@@ -11,13 +11,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from torch import Tensor, nn
+from contenders.pillow_images import PillowImages, usual_transform
+from torch import nn
 from torch.optim import SGD
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
-from course_utils.data.arrays import ArrayDataset, already_collated
+from course_utils.data.arrays import ArrayDataset, LabelledImages, already_collated
 from course_utils.metrics import collect_logits
 from course_utils.models import cifar_resnet
 from course_utils.models.modes import Amp
@@ -31,36 +30,11 @@ VAL_SIZE = 8  # images; `train` validates, the plain loop does not
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class PerImage(Dataset):
-    """The usual way: one Pillow image at a time through torchvision's transforms.
-
-    `ToTensor` is what the textbooks use; torchvision's newer v2 is slower here.
-    """
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
-        self.images, self.labels = images, labels
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = self.transform(Image.fromarray(self.images[index]))
-        return image, int(self.labels[index])
-
-
-def random_data(number: int) -> tuple[np.ndarray, np.ndarray]:
+def random_data(number: int) -> LabelledImages:
     """Return `number` images of noise, uint8 (N, 32, 32, 3), and labels 0 to 9."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (number, 32, 32, 3), dtype=np.uint8)
-    return images, rng.integers(0, 10, number)
+    return LabelledImages(images, rng.integers(0, 10, number))
 
 
 def array_loader(number: int, batch_size: int = BATCH_SIZE) -> DataLoader:
@@ -72,7 +46,7 @@ def array_loader(number: int, batch_size: int = BATCH_SIZE) -> DataLoader:
 def per_image_loader(number: int, num_workers: int = 0) -> DataLoader:
     """Return the usual loader; workers, if any, stay alive between epochs."""
     return DataLoader(
-        PerImage(*random_data(number)),
+        PillowImages(random_data(number), usual_transform(MEAN, STD)),
         BATCH_SIZE,
         shuffle=True,
         num_workers=num_workers,

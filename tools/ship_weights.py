@@ -3,8 +3,9 @@
 python tools/ship_weights.py runs/pretrained/residual20-photos-45000-seed0
 
 Takes best.pt and result.json of a run of tools/train_cifar10.py or, for flowers, of
-tools/train_flowers.py; for ImageNet's 200 classes, of tools/gpu_day.py. The accuracies
-on the card are measured on the stored file, on the data that COURSE_DATA names.
+tools/train_flowers.py; for ImageNet's 200 classes, of tools/train_imagenet200.py. The
+accuracies on the card are measured on the stored file, on the data that COURSE_DATA
+names.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 from recording import RESULTS, view_of
 from torch.utils.data import DataLoader
+from train_imagenet200 import load_part
 
 from course_utils.data.arrays import (
     ArrayDataset,
@@ -27,7 +29,6 @@ from course_utils.data.arrays import (
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.data.flowers import load_flowers
 from course_utils.data.photo_splits import PhotoSplits
-from course_utils.data.photos import decode, list_images
 from course_utils.pretrained import PRETRAINED, pretrained_path
 from course_utils.pretrained.backbones import load_backbone
 from course_utils.session import find_data_dir
@@ -101,8 +102,8 @@ def halve(value: torch.Tensor) -> torch.Tensor:
 
 def imagenet200_val(folder: Path, info: dict) -> DataLoader:
     """Return the validation photos in ``imagenet32/val/<class>/`` of a data folder."""
-    found = list_images(folder / "imagenet32" / "val", info["classes"])
-    data = ArrayDataset(*decode(found, 32), info["mean"], info["std"])
+    part = load_part(folder / "imagenet32" / "val", info["classes"])
+    data = ArrayDataset(*part, info["mean"], info["std"])
     return DataLoader(data, 500, collate_fn=already_collated)
 
 
@@ -129,8 +130,8 @@ def command_of(result: dict) -> str:
     """Return the command that made the run."""
     if result["data"].startswith("ImageNet"):
         return (
-            f"GPU_DAY_IMAGENET_EPOCHS={result['epochs']} python tools/gpu_day.py "
-            "--run imagenet ARRAYS runs/pretrained 1 48"
+            f"COURSE_DATA=DIR python tools/train_imagenet200.py "
+            f"--width {result['width']} --epochs {result['epochs']}"
         )
     where = "built-in" if result["data"].endswith("sketches") else "DIR"
     ends = f"--epochs {result['epochs']} --seed {result['seed']}"

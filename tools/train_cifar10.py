@@ -1,4 +1,4 @@
-"""Trains one network of the paper's CIFAR family and writes what was measured.
+"""Trains one network on CIFAR-10 and writes what was measured.
 
 python tools/train_cifar10.py --network residual --depth 20 --epochs 40
 torchrun --nproc-per-node 2 tools/train_cifar10.py --depth 56      (on several GPUs)
@@ -16,18 +16,26 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from recording import RESULTS, train_to_the_end
+from recording import RESULTS, is_recorded, train_to_the_end
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import SGD
+from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.models import cifar_plain, cifar_resnet
+from course_utils.models import cifar_plain, cifar_resnet, resnet18
 from course_utils.results import of_training, save_result
 from course_utils.session import start
 from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
 from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
 
-NETWORKS = {"residual": cifar_resnet, "plain": cifar_plain}
+NETWORKS = {  # of a depth, which the last two do not choose
+    "residual": cifar_resnet,
+    "plain": cifar_plain,
+    "resnet18": lambda _: resnet18(num_classes=10, stem="cifar"),
+    "resnet18-imagenet-stem": lambda _: resnet18(num_classes=10),
+}
 BATCH_SIZE = 128
 
 
@@ -43,6 +51,18 @@ def make_loaders(splits: ImageSplits, seed: int, train_size: int) -> Loaders:
     )
 
 
+def make_optimizer(
+    model: nn.Module, options: argparse.Namespace, steps: int
+) -> tuple[SGD, OneCycleLR | None]:
+    """Return SGD, and its schedule: one cycle, or none."""
+    optimizer, scheduler = sgd_one_cycle(model, options.lr, steps)
+    for group in optimizer.param_groups:
+        group["weight_decay"] = options.weight_decay
+        if options.constant_rate:
+            group.update(lr=options.lr, momentum=0.9)
+    return optimizer, None if options.constant_rate else scheduler
+
+
 def run(options: argparse.Namespace) -> Path:
     """Return the file with the measurements of the run that `options` describe."""
     session = start(seed=options.seed)
@@ -50,28 +70,37 @@ def run(options: argparse.Namespace) -> Path:
     splits = load_cifar10(session.data_dir)
     kind = "photos" if splits.is_photos else "sketches"
     size = min(options.train_size or len(splits.train.labels), len(splits.train.labels))
-    name = f"{options.network}{options.depth}-{kind}-{size}-seed{options.seed}"
+    own_name = options.name or f"{options.network}{options.depth}"
+    name = f"{own_name}-{kind}-{size}-seed{options.seed}"
+    recorded = RESULTS / f"{options.study}-{name}.json"
+    if options.record and is_recorded(recorded):
+        return recorded
     folder = session.runs_dir / options.study / name
     loaders = make_loaders(splits, options.seed, size)
+    loaders.train.dataset.augment = not options.no_augmentation
     model = NETWORKS[options.network](options.depth).to(device)
     model.to(memory_format=torch.channels_last)
     if dist.is_initialized():
         model = DistributedDataParallel(model)
     steps = options.epochs * len(loaders.train)
-    optimizer, scheduler = sgd_one_cycle(model, options.lr, steps)
+    optimizer, scheduler = make_optimizer(model, options, steps)
     history = train_to_the_end(
         model, loaders, options.epochs, optimizer, folder, scheduler=scheduler
     )
     test = evaluate(model, loaders.test)
     result = {
+        "study": f"{options.study}-{own_name}",
         "network": options.network,
-        "depth": options.depth,
+        "depth": 18 if options.network.startswith("resnet18") else options.depth,
         "data": f"{splits.name} {kind}",
         "train_size": size,
         "seed": options.seed,
         "epochs": options.epochs,
         "batch_size": BATCH_SIZE,
         "lr": options.lr,
+        "weight_decay": options.weight_decay,
+        "augmented": not options.no_augmentation,
+        "schedule": "constant" if options.constant_rate else "one cycle",
         "test_accuracy": test.accuracy,
         "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
         **of_training(history),
@@ -80,7 +109,7 @@ def run(options: argparse.Namespace) -> Path:
     if rank() == 0:
         save_result(path, result, device)
         if options.record:
-            save_result(RESULTS / f"{options.study}-{name}.json", result, device)
+            save_result(recorded, result, device)
         print(f"{name}: test accuracy {test.accuracy:.2%}, measured in {path}")
     return path
 
@@ -89,10 +118,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="pretrained", help="folder in runs/")
+    parser.add_argument("--name", help="of the run; default: network and depth")
     parser.add_argument("--network", choices=NETWORKS, default="residual")
     parser.add_argument("--depth", type=int, default=20, help="6n + 2")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--constant-rate", action="store_true", help="no cycle")
+    parser.add_argument("--no-augmentation", action="store_true")
     parser.add_argument("--train-size", type=int, help="images to fit; default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="also into results/")
