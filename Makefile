@@ -6,6 +6,7 @@
 #   make test        every test, and every notebook
 #   make notebooks   build notebooks/ from lessons/ (some only: LESSONS="01 01b")
 #   make bench       measure the speed of training, as ratios; some minutes
+#   make bench-minutes   measure accuracy after 1, 3, 10 and 30 minutes; hours, resumable
 #   make results-03  record lesson 03's runs, three seeds, on the data of COURSE_DATA
 #   make results-06  record lesson 06's comparisons, three seeds; downloads 0.6 GB
 #   make wheelhouse DIR=wheels   every package, to install without a network later
@@ -25,8 +26,8 @@ PY := .venv/bin/python
 export TORCH_INDEX WHEELS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup course site lab test notebooks bench results-03 results-06 \
-  wheelhouse clean
+.PHONY: help setup course site lab test notebooks bench bench-minutes results-03 \
+  results-06 wheelhouse clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p; /^$$/q' Makefile
@@ -57,6 +58,10 @@ notebooks: setup
 
 bench: setup
 	@$(PY) tools/bench.py
+
+bench-minutes: setup
+	@$(PY) tools/bench_minutes.py
+	@$(PY) tools/update_readme.py
 
 results-03: setup
 	@$(PY) tools/record_lesson.py 03

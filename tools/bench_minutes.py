@@ -74,6 +74,7 @@ def measure(name: str, seed: int, marks: Sequence[float]) -> None:
         "train_size": len(splits.train.labels),
         "seed": seed,
         "threads": threads,
+        "minutes": list(marks),
         "points": watch.record(),
     }
     path = RESULTS / file_name(name, seed, marks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import statistics
 from pathlib import Path
 
 from course_utils._engine.files import write_atomically
@@ -22,6 +23,7 @@ from course_utils.results import (
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+MARKS = (1, 3, 10, 30)  # minutes
 EXPECTED = [
     {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "two CPU cores"},
     {"profile": "full", "data": "CIFAR-10, photos", "hardware": "one GPU"},
@@ -107,6 +109,31 @@ def transfer(folder: Path) -> str:
     return markdown_table(heads, rows)
 
 
+def minutes(folder: Path) -> str:
+    """Return the table of test accuracy on CIFAR-10 by minutes of training."""
+    groups: dict[str, dict[float, list[float]]] = {}
+    for run in load_results("minutes", folder):
+        marks = groups.setdefault(run["title"], {})
+        for mark, point in zip(run["minutes"], run["points"], strict=True):
+            marks.setdefault(mark, []).append(point["test_accuracy"])
+    rows = [
+        (title, *(median_and_range(marks.get(mark, [])) for mark in MARKS))
+        for title, marks in groups.items()
+    ]
+    rows.sort(key=lambda row: row[2])
+    return markdown_table(("training", *(f"{m} min" for m in MARKS)), rows)
+
+
+def median_and_range(values: list[float]) -> str:
+    """Return the median, the range and the number of values that there are."""
+    if not values:
+        return "not measured"
+    middle = f"{statistics.median(values):.1%}"
+    if len(values) == 1:
+        return f"{middle}, n = 1"
+    return f"{middle} ({min(values):.1%} to {max(values):.1%}), n = {len(values)}"
+
+
 def bench(folder: Path) -> str:
     """Return the table of the recorded benchmark, without what it compares no more."""
     record = json.loads((folder / "bench.json").read_text("utf-8"))
@@ -130,6 +157,7 @@ TABLES = {
     "degradation": degradation,
     "gpu": gpu,
     "transfer": transfer,
+    "minutes": minutes,
     "bench": bench,
 }
 
