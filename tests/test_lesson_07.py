@@ -207,6 +207,10 @@ def always_at_95(val_logits, logits, keep):
     return LESSON["refused_by_energy"](val_logits, logits, 0.95)
 
 
+def above_the_share(val_logits, logits, keep):
+    return energy_of(logits) > keep
+
+
 def one_for_all(val_logits, logits, keep):
     return LESSON["refused_by_energy"](val_logits, logits, keep).any()
 
@@ -224,6 +228,14 @@ def in_train_mode(model, images):
 
 def upside_down(model, images):
     return sum(two_views(model, images, axis=2)) / 2
+
+
+def batch_reversed(model, images):
+    return sum(two_views(model, images, axis=0)) / 2
+
+
+def colours_swapped(model, images):
+    return sum(two_views(model, images, axis=1)) / 2
 
 
 def summed(model, images):
@@ -278,10 +290,13 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("refused_by_energy", by_confidence, "not the energy"),
     ("refused_by_energy", by_the_largest_logit, "sums over all logits"),
     ("refused_by_energy", at_the_threshold_too, "not on it"),
-    ("refused_by_energy", always_at_95, "expected"),
+    ("refused_by_energy", always_at_95, "which threshold was used"),
+    ("refused_by_energy", above_the_share, "keep is a share"),
     ("refused_by_energy", one_for_all, "one answer a row"),
     ("mirrored_too", in_train_mode, "running statistics have changed"),
     ("mirrored_too", upside_down, "the last axis"),
+    ("mirrored_too", batch_reversed, "axis 0 counts the images"),
+    ("mirrored_too", colours_swapped, "axis 1 is colour"),
     ("mirrored_too", summed, "the mean of two"),
     ("mirrored_too", mirror_alone, "the mean of both"),
     ("mirrored_too", twice, "once is enough"),

@@ -87,6 +87,9 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
         "the logsumexp.": -energy > (-val_energy).quantile(keep),
         "The threshold comes from the logits that are to be judged. Hint: it is "
         "chosen on validation.": energy > energy.quantile(keep),
+        "The energy was compared with `keep` itself. Hint: keep is a share of images; "
+        "which energy is the threshold that this share of validation lies "
+        "below?": energy > keep,
         "This is minus the largest logit, only roughly the energy. Hint: section 5's "
         "function sums over all logits.": -other.amax(1)
         > (-val.amax(1)).quantile(keep),
@@ -97,7 +100,8 @@ def refused_by_energy(answer: Callable[[Tensor, Tensor, float], Tensor]) -> str:
         refuse_slips(found, slips)
         raise Wrong(
             f"It refuses {int(found.sum())} of 80, expected {int(right.sum())}. Hint: "
-            "above the threshold is refused."
+            "which threshold was used? A share keep of validation's energies lies "
+            "below it; above it is refused."
         )
     everything = _mask(answer(val, val, 1.0), 200)
     if everything.any():
@@ -133,8 +137,10 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
         raise Wrong("The result carries a gradient. Hint: torch.no_grad().")
     model.eval()
     with torch.no_grad():
-        one, mirror, turned = (
-            model(view) for view in (images, images.flip(3), images.flip(2))
+        one, mirror = model(images), model(images.flip(3))
+        order, colours, turned = (
+            (one.softmax(1) + model(images.flip(axis)).softmax(1)) / 2
+            for axis in range(3)
         )
     right = (one.softmax(1) + mirror.softmax(1)) / 2
     if close(found, right):
@@ -145,10 +151,12 @@ def mirrored_too(answer: Callable[[nn.Module, Tensor], Tensor]) -> str:
         "The mean was taken of the logits. Hint: softmax each view "
         "first.": mean.softmax(1),
         "These are sums of two probabilities. Hint: the mean of two.": 2 * right,
-        "The second view is upside down. Hint: left and right are the last axis.": (
-            one.softmax(1) + turned.softmax(1)
-        )
-        / 2,
+        "The second view is upside down. Hint: left and right are the last "
+        "axis.": turned,
+        "The second view is the batch in reverse order. Hint: axis 0 counts the "
+        "images; left and right are the last axis.": order,
+        "The second view has red and blue swapped. Hint: axis 1 is colour; left and "
+        "right are the last axis.": colours,
         "Only one view counts. Hint: the mean of both.": one.softmax(1),
         "Only the mirror image counts. Hint: the mean of both.": mirror.softmax(1),
         "A softmax was applied to probabilities. Hint: once is enough.": right.softmax(
