@@ -25,7 +25,7 @@
 # [03](03_cifar10_training.ipynb) (statistics estimated anew) and
 # [04](04_per_class_evaluation.ipynb) (intervals, two networks on the same images).
 #
-# **Reading** 35 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
+# **Reading** 33 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
 # (two quiet cores, estimated), full GPU not measured
 
 # %% [markdown]
@@ -145,7 +145,8 @@ plotting.show_images(pictures[:8, ..., ::-1])
 plt.show()
 
 # %% [markdown]
-# Mistakes have an orange frame. Below, red and blue are exchanged.
+# Mistakes have an orange frame; the title counts these 24 images alone. Below, red and
+# blue are exchanged.
 #
 # **So what:** before you measure a network, look at a few dozen of its inputs and
 # answers, as it gets them.
@@ -153,28 +154,9 @@ plt.show()
 # %% [markdown]
 # ## 2 · Filters and feature maps
 #
-# This section shows what is inside. A first layer's filters can be drawn: the paper's,
-# of 7 × 7 pixels, if its weights have been downloaded (lesson 06 does so). Ours, of
-# 3 × 3, would be specks.
-
-# %% tags=["figure"]
-# Figure: 32 filters of 7 by 7 pixels, the first layer of a network trained on ImageNet;
-# drawn only if its weights are at hand.
-from pathlib import Path
-
-files = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("resnet*.pth"))
-if session.data_dir:
-    files += sorted(Path(session.data_dir, "imagenet").glob("resnet*.pth"))
-if files:
-    weights = torch.load(files[0], map_location="cpu", weights_only=True)
-    plotting.show_filters(weights["conv1.weight"][:32].numpy(), columns=8)
-    plt.show()
-else:
-    print("Nothing is drawn: no ImageNet ResNet has been downloaded. Read on.")
-
-# %% [markdown]
-# What the layers make of an image says more: the **feature maps**. Torchvision returns
-# the output of any operation that you name. A stage's name stands for its last one.
+# This section shows what the layers make of an image: **feature maps**. Torchvision
+# returns the output of any operation that you name. A stage's name (`layer1`) stands
+# for the output of its last block.
 
 # %%
 # Take the maps of the stem and of each stage out of the network
@@ -190,7 +172,10 @@ for name, found in maps.items():
 # %% tags=["figure"]
 # Figure: a test image; then a grid of its feature maps, one row for the stem and each
 # stage, the six maps a row that answer most, each from dark (its lowest value) to
-# bright (its highest).
+# bright (its highest). Then, if the weights of a ResNet trained on ImageNet are at
+# hand, 32 of its first filters, of 7 by 7 pixels.
+from pathlib import Path
+
 first = int(right[:64].long().argmax())  # the first that is right
 plotting.show_images(pictures[[first]], [splits.classes[labels[first]]], size=1.0)
 strongest = {}
@@ -198,24 +183,30 @@ for name, found in maps.items():
     order = found[first].mean((1, 2)).argsort(descending=True)
     strongest[name] = found[first][order].cpu().numpy()
 plotting.show_feature_maps(strongest, channels=6)
+files = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("resnet*.pth"))
+if session.data_dir:
+    files += sorted(Path(session.data_dir, "imagenet").glob("resnet*.pth"))
+for file in files[:1]:
+    weights = torch.load(file, map_location="cpu", weights_only=True)
+    plotting.show_filters(weights["conv1.weight"][:32].numpy(), columns=8)
 plt.show()
 
 # %% [markdown]
 # Each row holds the six maps of a layer that answer this image most. Early maps still
-# look like the image. Late ones have few positions and are no pictures.
+# look like the image. (Last come the 7 × 7 filters of an ImageNet ResNet, if one has
+# been downloaded: lesson 06 can, if you ask it to. Ours, of 3 × 3, would be specks.)
 #
 # **So what:** any map can be had by its name. Early maps are pictures, late ones are
-# evidence for classes.
+# not; section 4 asks what they say.
 
 # %% [markdown]
 # ## 3 · Deleting a block
 #
-# This section answers your first guess. Remove one block of a trained network, train
-# nothing, and evaluate.
+# This section takes one block out of each network, and answers your first guess.
 #
 # A residual block is $\text{ReLU}(F(x) + \text{shortcut}(x))$. Without $F$, the ReLU of
-# the shortcut is left. A plain block has no shortcut: what came in goes on to the next
-# block. (Where a plain block changes the shape, that would not fit; it cannot go.)
+# the shortcut is left. Without a plain block, its input goes on to the next. (Where it
+# changes the shape, that would not fit: it cannot go.)
 
 
 # %%
@@ -227,7 +218,7 @@ def without_block(network, name):
     """Return a copy of the network without one block."""
     network = copy.deepcopy(network)
     shortcut = getattr(network.get_submodule(name), "downsample", None)
-    # No downsample: the input itself goes on. It is ≥ 0, so the ReLU keeps it as it is
+    # None: the shortcut is the input itself. It is ≥ 0, so the ReLU keeps it as it is
     rest = torch.nn.Sequential(shortcut or torch.nn.Identity(), torch.nn.ReLU())
     network.set_submodule(name, rest)
     return network
@@ -235,9 +226,8 @@ def without_block(network, name):
 
 # %% [markdown]
 # What else breaks? Every BatchNorm behind the gap divides by a variance that it saw
-# *with* the block: its statistics are stale. That harm is not the block's work missing.
-# `update_bn` undoes it with training images; no weight changes. The control: what does
-# it do to the *whole* network?
+# *with* the block: its statistics are stale. `update_bn` undoes that harm with training
+# images; no weight changes. The control: do the same to the *whole* network.
 
 
 # %%
@@ -278,8 +268,8 @@ for axis in axes.flat:
 plt.show()
 
 # %% [markdown]
-# Dashed is the whole network; below, the control. Compare each bar above with the one
-# below it, and each residual bar with the plain one.
+# Dashed is the whole network; with statistics anew (below) it hardly moves: compare
+# the titles. Then compare each bar above with the one below it.
 
 # %%
 # How many points does a deleted block cost, on average over the blocks?
@@ -294,8 +284,7 @@ for name, whole in intact.items():
 # 27.9 points<!-- results: 05_*full-photos* lost.residual.0 --> (mean of nine). With
 # statistics estimated anew it costs
 # 9.6 points<!-- results: 05_*full-photos* lost.residual.1 -->: two thirds of the harm
-# was stale statistics. (Not so for the last block, with no norm behind it:
-# 57 %<!-- results: 05_*full-photos* anew.residual.8 --> are left either way.)
+# was stale statistics. (Not so for the last block: no norm is behind it.)
 #
 # The plain network loses 73.7 points<!-- results: 05_*full-photos* lost.plain.0 -->
 # (mean of the seven that can go), and still
@@ -322,9 +311,6 @@ for name, whole in intact.items():
 #
 # $$w_c = \frac{1}{hw}\sum_{i,j} \frac{\partial z_k}{\partial A^c_{ij}}, \qquad
 # \text{map} = \text{ReLU}\Big(\sum_c w_c A^c\Big).$$
-#
-# One gradient, of the *sum* of a batch's logits, is enough: in `eval()` no image
-# touches another's logit.
 
 
 # %%
@@ -338,6 +324,7 @@ def grad_cam(network, images, layer, targets):
     maps = found["maps"]  # (B, C, h, w)
     # From each row of the logits, the column of its target
     scores = found["logits"].gather(1, targets[:, None])  # (B, 1)
+    # One gradient, of the sum, is enough: in eval() no image touches another's logit
     (slopes,) = torch.autograd.grad(scores.sum(), maps)  # (B, C, h, w)
     weights = slopes.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
     return F.relu((weights * maps).sum(1)).detach()  # (B, h, w)
@@ -351,16 +338,15 @@ def all_maps(network, targets):
     return torch.cat([grad_cam(network, x, "layer3", k).cpu() for x, k in parts])
 
 
-cams = all_maps(model, predictions)
-print(f"maps {tuple(cams.shape)}, for the predicted classes")
+cams = all_maps(model, predictions)  # for the predicted classes
 
 # %% [markdown]
-# Look at mistakes: what spoke for the answer, and what for the truth?
+# Look at five mistakes:
 
 # %% tags=["figure"]
 # Figure: three rows of test images, one column for each of five mistakes: the image;
 # its map for the predicted class; its map for the true class. Both maps of an image
-# have one colour scale; their peaks stand above.
+# have one colour scale.
 columns = right.long().argsort(stable=True)[:5]  # mistakes first
 truth = labels[columns].to(session.device)
 true_cams = grad_cam(model, images[columns], "layer3", truth).cpu()
@@ -373,26 +359,24 @@ for axis, image, true_cam in zip(axes.T, columns.tolist(), true_cams, strict=Tru
     both = cams[image], true_cam
     for panel, cam, role in zip(axis[1:], both, targets, strict=True):
         plotting.overlay_heatmap(pictures[image], cam.numpy(), panel, vmax=top)
-        title = f"{splits.classes[targets[role]]}\n{role}, {cam.max():.2f}"
-        panel.set_title(title, fontsize="small")
+        panel.set_title(f"{role}:\n{splits.classes[targets[role]]}", fontsize="small")
 plt.show()
 
 # %% [markdown]
-# Bright is where the last stage found what speaks for the class named above the map;
-# the number is the peak. Both maps of an image share one colour scale: drawn each to
-# its own maximum, as is common, they would look equally sure. (Peaks need not order the
-# logits, which are sums over all positions.)
+# Bright is where the last stage found what speaks for the class named above the map.
+# Both maps of an image share one colour scale; drawn each to its own maximum, as is
+# common, they would look equally strong.
 
 # %% [markdown]
 # ### Test 1: hide what it shows
 #
 # Hide the quarter of each image where its map is highest (Samek et al., 2015), and
-# count the right answers. Things tend to be in the middle, so any map of the middle
-# would do well. Hence two controls that know nothing of the image: its central 16 × 16
-# pixels, and the quarter where *another* image's map is highest.
+# count the right answers. Any map of the middle would do well: things tend to be there.
+# Hence two controls: the central 16 × 16 pixels, and the quarter where *another*
+# image's map is highest.
 #
-# Grad-CAM passes against a control if its own quarter costs **more**, with the 95 %
-# interval above 0.
+# Grad-CAM passes against a control if its own quarter costs **more**, with the interval
+# of lesson 04 above 0. (`comparisons=2`: the two share its 5 %.)
 
 
 # %%
@@ -409,11 +393,10 @@ own = F.interpolate(cams[:, None], (32, 32), mode="bilinear")[:, 0]  # (N, 32, 3
 centre = torch.zeros(32, 32)
 centre[8:24, 8:24] = 1
 heats = {"the centre": centre.expand_as(own)}
-heats["another image's quarter"] = own.roll(1, 0)  # each gets its neighbour's map
+heats["another image's quarter"] = own.roll(1, 0)  # that of the image before
 heats["its own quarter"] = own
 found_hidden = {"nothing": predictions}
-for name, heat in heats.items():
-    found_hidden[name] = answers(model, hide_quarter(heat))
+found_hidden |= {name: answers(model, hide_quarter(x)) for name, x in heats.items()}
 for name, found in found_hidden.items():
     print(f"hidden: {name:24} accuracy {(found == labels).double().mean():.1%}")
 
@@ -429,28 +412,28 @@ for name in ("the centre", "another image's quarter"):
 # %% [markdown]
 # On photos 34.7 %<!-- results: 05_*full-photos* hidden.3 --> are right without the
 # map's own quarter, 47.8 %<!-- results: 05_*full-photos* hidden.2 --> without another
-# image's, 35.5 %<!-- results: 05_*full-photos* hidden.1 --> without the centre. So the
-# map passes against another image's: it costs
-# 13.2 points<!-- results: 05_*full-photos* costs.1.lead --> more (corrected interval
+# image's, 35.5 %<!-- results: 05_*full-photos* hidden.1 --> without the centre. The map
+# passes against another image's (it costs
+# 13.2 points<!-- results: 05_*full-photos* costs.1.lead --> more, interval
 # 11.4 points<!-- results: 05_*full-photos* costs.1.low --> to
-# 15.0 points<!-- results: 05_*full-photos* costs.1.high -->). Against the centre it
-# does not: 0.9 points<!-- results: 05_*full-photos* costs.0.lead --> more
-# (-0.9 points<!-- results: 05_*full-photos* costs.0.low --> to
-# 2.7 points<!-- results: 05_*full-photos* costs.0.high -->). CIFAR-10's things mostly
-# fill the middle. On the sketches it passes against both.
+# 15.0 points<!-- results: 05_*full-photos* costs.1.high -->), but not against the
+# centre (0.9 points<!-- results: 05_*full-photos* costs.0.lead -->,
+# -0.9 points<!-- results: 05_*full-photos* costs.0.low --> to
+# 2.7 points<!-- results: 05_*full-photos* costs.0.high -->). On
+# the sketches it passes against both.
 
 # %% [markdown]
 # ### Test 2: randomise the weights
 #
 # A map that explains what was *learnt* must change when random weights replace the
 # learnt ones. Some methods failed: they drew edges, which needs no training (Adebayo et
-# al., 2018). To be fair, the untrained twin gets statistics of its own: with mean 0 and
-# variance 1, as PyTorch builds it, its norms would do nothing.
+# al., 2018). The untrained twin gets statistics of its own: as PyTorch builds it, with
+# mean 0 and variance 1, its norms would do nothing.
 #
-# Grad-CAM passes if the residual network's map is **more** like that of another
-# *trained* network, the plain one, than like its untrained twin's, with the 95 %
-# interval of the difference above 0. Two maps that are bright in the middle are alike,
-# too. So a control: the plain network's map of *another image*.
+# Two maps that are bright in the middle are alike, whatever made them. So Grad-CAM
+# passes if the residual network's map is **more** like the map of another *trained*
+# network, the plain one, than like both controls: its untrained twin's map, and the
+# plain network's map of *another image*.
 
 
 # %%
@@ -474,9 +457,6 @@ alike = {
 }
 for name, found in alike.items():
     print(f"{name:9} likeness {found.mean():.2f}")
-gap = alike["trained"] - alike["untrained"]
-half = 1.96 * gap.std() / len(gap) ** 0.5
-print(f"trained − untrained {gap.mean():.2f} ± {half:.2f} (95 %), {len(gap)} images")
 
 # %% tags=["figure"]
 # Figure: Grad-CAM maps laid over two test images, one row each: the residual network,
@@ -491,22 +471,20 @@ for column, (name, network) in zip(axes.T, shown.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# Three networks' logits share no scale, so here each map is drawn to its own maximum. A
-# plain grey picture is an empty map.
+# Each map is drawn to its own maximum: three networks' logits share no scale. Plain
+# grey is an empty map.
 #
-# Guess 2. On photos the two trained networks' maps correlate with
-# 0.82<!-- results: 05_*full-photos* alike.trained -->, trained and untrained with
-# 0.04<!-- results: 05_*full-photos* alike.untrained -->. Grad-CAM passes clearly. (The
-# interval is over images; it is one twin.) The control reaches
-# 0.51<!-- results: 05_*quick-photos* alike.another --> on 500 photos: much of the
-# likeness is the bright middle, but not all of it.
+# Guess 2. On 500 photos the two trained networks' maps correlate with
+# 0.80<!-- results: 05_*quick-photos* alike.trained -->, trained and untrained with
+# 0.04<!-- results: 05_*quick-photos* alike.untrained -->, those of two images with
+# 0.51<!-- results: 05_*quick-photos* alike.another -->. Grad-CAM passes against both.
 
 # %% [markdown]
-# Neither test says *why* a cat and not a dog. Nor does failing test 1 prove a map
-# false: an image with a hidden quarter is unlike any in training.
+# The verdict for photos: the map depends on its image and on what was learnt. But at
+# finding what the answer needs it was not seen to beat a square in the middle. (No
+# proof against it: an image with a hidden quarter is unlike any in training.)
 #
-# **So what:** believe a heat map only as far as it beat controls that know nothing of
-# the image, and changed with the weights.
+# **So what:** believe a heat map only as far as it beat its controls.
 
 # %% [markdown]
 # ## 5 · The space of features
@@ -515,8 +493,8 @@ plt.show()
 # vector an image, the means of the last maps.
 #
 # To look at its 64 dimensions, press them flat. **PCA** finds the two directions in
-# which the points spread most: a shadow of the cloud, nothing is bent. **t-SNE** (van
-# der Maaten and Hinton, 2008) places the points anew, so that near ones stay near.
+# which the points spread most: a shadow of the cloud. **t-SNE** (van der Maaten and
+# Hinton, 2008) places the points anew, so that near ones stay near.
 
 
 # %%
@@ -536,7 +514,6 @@ def features_of(network):
 features = features_of(model)
 flat = {"PCA": PCA(2, random_state=0).fit_transform(features[:1000])}
 flat["t-SNE"] = TSNE(random_state=0).fit_transform(features[:1000])
-print(f"{features.shape[1]} dimensions pressed into 2")
 
 # %% tags=["figure"]
 # Figure: two scatter plots of test images as points, by PCA and by t-SNE, coloured by
@@ -550,10 +527,9 @@ plt.show()
 
 # %% [markdown]
 # Each point is a test image, coloured by its true class, which neither method was told.
-# The picture proves less than it seems: the width of a t-SNE cluster and its distance
-# from others say little ([deep dive 05b](05b_receptive_field_and_loss.ipynb)). A number
-# says more: take each image's ten **nearest neighbours**, in all dimensions, and count
-# how many have its class. That is guess 3.
+# But the width of a t-SNE cluster and its distance from others say little
+# ([deep dive 05b](05b_receptive_field_and_loss.ipynb)). A number says more: how many of
+# an image's ten **nearest neighbours**, in all dimensions, have its class? (Guess 3.)
 
 # %%
 # How many of the ten nearest have the image's class?
@@ -573,19 +549,19 @@ for name, points in spaces.items():
     print(f"{name:10} {same_class[name]:.1%} of the ten nearest have its class")
 
 # %% tags=["figure"]
-# Figure: four rows of test images: a query, left, and its four nearest, by pixels and
-# by features, for a mistake and an image answered right; titles are the true classes.
+# Figure: two rows of test images: an image answered right, left, and its four nearest,
+# by pixels above, by features below; titles are the true classes.
 tiles, titles = [], []
-for query in (columns[0].item(), first):
-    for name in ("pixels", "features"):
-        tiles += [query, *nearest[name][query][:4]]
-        titles += [f"query, by {name}:\n{splits.classes[labels[query]]}"]
-        titles += [splits.classes[labels[i]] for i in nearest[name][query][:4]]
+for name in ("pixels", "features"):
+    tiles += [first, *nearest[name][first][:4]]
+    titles += [f"query, by {name}:\n{splits.classes[labels[first]]}"]
+    titles += [splits.classes[labels[i]] for i in nearest[name][first][:4]]
 plotting.show_images(pictures[tiles], titles, columns=5, size=1.1)
 plt.show()
 
 # %% [markdown]
-# Each row is a query and its four nearest. On photos, of the ten nearest by pixels
+# Near by pixels is what has like colours in like places, whatever it shows. On photos,
+# of the ten nearest by pixels
 # 22.6 %<!-- results: 05_*full-photos* same_class.pixels --> have its class, by
 # features 79.9 %<!-- results: 05_*full-photos* same_class.features -->; chance is 10 %.
 # Untrained features reach
@@ -599,8 +575,8 @@ plt.show()
 #
 # ### "A trained network needs every layer"
 #
-# Delete the three residual blocks that cost least in section 3: each alone, then
-# together.
+# Delete the three residual blocks that cost least in section 3, statistics anew: each
+# alone, then together.
 
 # %%
 # Three blocks gone: one at a time, and together
@@ -620,13 +596,13 @@ print(f"all three: {together['stale']:.1%}, statistics anew {together['anew']:.1
 # 4.9 points<!-- results: 05_*full-photos* cheapest.0 --> each, as long as the others
 # stay. (They were picked for that on these images.) Without all three,
 # 73.2 %<!-- results: 05_*full-photos* together.anew --> are left of
-# 87.0 %<!-- results: 05_*full-photos* intact.residual -->, statistics anew: more is
-# lost than their costs added up.
+# 87.0 %<!-- results: 05_*full-photos* intact.residual -->: more is lost than their
+# costs added up.
 
 # %% [markdown]
 # ## Results
 #
-# The next cell made the recorded numbers.
+# An earlier form of the next cell made the recorded numbers.
 
 # %%
 # Keep this run's numbers
@@ -659,8 +635,7 @@ session.report(f"accuracy {result['accuracy']:.1%}", data=splits.describe())
 # 1. *Answers.* A grid of inputs and answers shows slips that an accuracy hides.
 # 2. *Feature maps.* Torchvision's extractor returns any operation's output by name.
 # 3. *Blocks.* On average two thirds of the harm of a deleted residual block is stale
-#    statistics: estimate them anew. Then the residual network has lost a part of its
-#    accuracy, the plain one most of it.
+#    statistics: estimate them anew. A deleted plain block costs most of the accuracy.
 # 4. *Grad-CAM.* Maps weighted by mean gradients, on one scale. Tested twice: hide what
 #    is bright, beside controls; randomise the weights.
 # 5. *Features.* Count neighbours of the same class, beside pixels and an untrained
@@ -749,48 +724,37 @@ check.class_activation(class_activation)
 # %% [markdown]
 # ### ★★★ Ask the network instead
 #
-# An explanation without gradient (Zeiler and Fergus, 2013): cut the image into squares
-# of `size` pixels. Cover one square of a copy (`images.clone()`) with zeros, and see by
-# how much the logit of the class *falls*; so for every square. Each image's logit of
-# its class is, as in `grad_cam`, `network(images).gather(1, targets[:, None])[:, 0]`.
+# An explanation without gradient (Zeiler and Fergus, 2013): cover a square with zeros,
+# and see how far the logit of the class *falls*. In a copy, `images.clone()`, cover
+# `[:, :, top : top + size, left : left + size]`; return the logits without the cover
+# minus those with it. The logits are, as in `grad_cam`,
+# `network(images).gather(1, targets[:, None])[:, 0]`.
 #
-# Expected: shape (B, H / size, W / size), positive where the square spoke for the
-# class. Leave `images` as they are.
+# Expected: shape (B,), positive where the square spoke for the class, else negative.
 
 
 # %% tags=["exercise"]
 # Write the function
-def occlusion_map(
-    network: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, size: int
-) -> torch.Tensor:
-    """Return how far the logit of `targets` (B,) falls without each square."""
+def fall_without(network, images, targets, top, left, size):
+    """Return how far the logit of `targets` (B,) falls without the square, (B,)."""
     raise NotImplementedError
 
 
-check.occlusion_map(occlusion_map)
+check.fall_without(fall_without)
 
 
 # %% tags=["solution"]
 # Solution
-@torch.no_grad()
-def occlusion_map(
-    network: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor, size: int
-) -> torch.Tensor:
-    """Return how far the logit of `targets` (B,) falls without each square."""
-    num_rows, num_columns = images.shape[2] // size, images.shape[3] // size
+def fall_without(network, images, targets, top, left, size):
+    """Return how far the logit of `targets` (B,) falls without the square, (B,)."""
+    covered = images.clone()
+    covered[:, :, top : top + size, left : left + size] = 0
     whole = network(images).gather(1, targets[:, None])[:, 0]
-    falls = torch.zeros(len(images), num_rows, num_columns)
-    for row in range(num_rows):
-        for column in range(num_columns):
-            covered = images.clone()
-            top, left = row * size, column * size
-            covered[:, :, top : top + size, left : left + size] = 0
-            rest = network(covered).gather(1, targets[:, None])[:, 0]
-            falls[:, row, column] = whole - rest
-    return falls
+    rest = network(covered).gather(1, targets[:, None])[:, 0]
+    return whole - rest
 
 
-check.occlusion_map(occlusion_map)
+check.fall_without(fall_without)
 
 # %% [markdown]
 # ## Quiz

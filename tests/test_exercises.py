@@ -139,7 +139,7 @@ def test_a_hostile_answer_gets_one_sentence_and_one_hint(exercise, capsys):
         assert "Traceback" not in lines[0], what
 
 
-TENSORS = ["smoothed_cross_entropy", "class_activation", "occlusion_map"]
+TENSORS = ["smoothed_cross_entropy", "class_activation", "fall_without"]
 TENSORS += ["refused_by_energy", "mirrored_too"]
 OTHER_KINDS = {
     "an array": lambda found: found.numpy(),

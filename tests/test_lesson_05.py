@@ -184,79 +184,98 @@ def class_zero(maps, fc_weight, targets):
     return cam(maps, fc_weight, torch.zeros_like(targets)).relu()
 
 
+def no_new_dimensions(maps, fc_weight, targets):
+    return (fc_weight[targets] * maps).sum(1).relu()
+
+
 def channels_kept(maps, fc_weight, targets):
     return (fc_weight[targets][:, :, None, None] * maps).relu()
 
 
-def occlusion(network, images, targets, size):
-    return LESSON["occlusion_map"](network, images, targets, size)
+def fall(*arguments):
+    return LESSON["fall_without"](*arguments)
 
 
 def turned_round(*arguments):
-    return -occlusion(*arguments)
+    return -fall(*arguments)
 
 
-def what_is_left(network, images, targets, size):
-    own = network(images).gather(1, targets[:, None]).detach()
-    return own[:, :, None] - occlusion(network, images, targets, size)
+def without_a_sign(*arguments):
+    return fall(*arguments).abs()
 
 
-def columns_first(*arguments):
-    return occlusion(*arguments).transpose(1, 2)
+def cut_off_at_zero(*arguments):
+    return fall(*arguments).relu()
 
 
-def a_pixel_each(network, images, targets, size):
-    return occlusion(network, images, targets, 1)
+def what_is_left(network, images, targets, *square):
+    own = network(images).gather(1, targets[:, None])[:, 0]
+    return own - fall(network, images, targets, *square)
 
 
-def of_probabilities(network, images, targets, size):
-    return occlusion(nn.Sequential(network, nn.Softmax(1)), images, targets, size)
+def nothing_covered(network, images, targets, *square):
+    return fall(network, images, targets, 0, 0, 0)
 
 
-def of_the_prediction(network, images, targets, size):
-    return occlusion(network, images, network(images).argmax(1), size)
+def columns_first(network, images, targets, top, left, size):
+    return fall(network, images, targets, left, top, size)
 
 
-def spoils_the_images(network, images, targets, size):
-    found = occlusion(network, images, targets, size)
-    images[:, :, :size, :size] = 0
+def of_all_classes(network, images, targets, *square):
+    falls = [
+        fall(network, images, torch.full_like(targets, k), *square) for k in (0, 1)
+    ]
+    return torch.stack(falls, 1)
+
+
+def of_probabilities(network, *arguments):
+    return fall(nn.Sequential(network, nn.Softmax(1)), *arguments)
+
+
+def of_the_prediction(network, images, targets, *square):
+    return fall(network, images, network(images).argmax(1), *square)
+
+
+def spoils_the_images(network, images, targets, top, left, size):
+    found = fall(network, images, targets, top, left, size)
+    images[:, :, top : top + size, left : left + size] = 0
     return found
 
 
-def one_colour(network, images, targets, size):
-    found = occlusion(network, images, targets, size)
-    found[:, 0, 0] = 0
-    return found
+def one_colour(network, images, targets, top, left, size):
+    covered = images.clone()
+    covered[:, 0, top : top + size, left : left + size] = 0
+    return (network(images) - network(covered)).gather(1, targets[:, None])[:, 0]
 
 
-def of_the_largest(network, images, targets, size):
+def ends_at_size(network, images, targets, top, left, size):
+    covered = images.clone()
+    covered[:, :, top:size, left : left + size] = 0
+    return (network(images) - network(covered)).gather(1, targets[:, None])[:, 0]
+
+
+def of_the_largest(network, images, targets, *square):
     class Largest(nn.Module):
         def forward(self, inputs):
             return network(inputs).amax(1, keepdim=True)
 
-    return occlusion(Largest(), images, torch.zeros_like(targets), size)
+    return fall(Largest(), images, torch.zeros_like(targets), *square)
 
 
-def covered_with_one(network, images, targets, size):
+def covered_with_one(network, images, *rest):
     shifted = lambda inputs: network(inputs + 1)  # noqa: E731
-    return occlusion(shifted, images - 1, targets, size)
+    return fall(shifted, images - 1, *rest)
 
 
-def squares_of_four(network, images, targets, size):
-    return occlusion(network, images, targets, 4)
+def squares_of_four(network, images, targets, top, left, size):
+    return fall(network, images, targets, top, left, 4)
 
 
-def whole_rows(network, images, targets, size):
-    found = occlusion(network, images, targets, 4)
-    ratio = 4 // size
-    return found.repeat_interleave(ratio, 1).repeat_interleave(ratio, 2)
-
-
-def gradient_times_image(network, images, targets, size):
+def gradient_times_image(network, images, targets, top, left, size):
     images = images.clone().requires_grad_()
     network(images).gather(1, targets[:, None]).sum().backward()
-    parts = (images.grad * images.detach()).sum(1, keepdim=True)
-    return nn.functional.avg_pool2d(parts, size)[:, 0] * size**2
+    parts = (images.grad * images.detach()).sum(1)  # (B, H, W)
+    return parts[:, top : top + size, left : left + size].sum((1, 2))
 
 
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py
@@ -279,17 +298,21 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("class_activation", mean_of_channels, "not averaged"),
     ("class_activation", class_zero, "which row"),
     ("class_activation", channels_kept, "channels are added up"),
-    ("occlusion_map", turned_round, "a fall is positive"),
-    ("occlusion_map", what_is_left, "by how much did they fall"),
-    ("occlusion_map", columns_first, "2 rows and 3 columns"),
-    ("occlusion_map", a_pixel_each, "squares of 4"),
-    ("occlusion_map", of_probabilities, "without softmax"),
-    ("occlusion_map", of_the_prediction, "targets says which"),
-    ("occlusion_map", spoils_the_images, "work on a copy"),
-    ("occlusion_map", gradient_times_image, "no gradient tells"),
-    ("occlusion_map", one_colour, "all three colours"),
-    ("occlusion_map", of_the_largest, "with and without the square"),
-    ("occlusion_map", covered_with_one, "cover them with 0"),
-    ("occlusion_map", squares_of_four, "squares of 2"),
-    ("occlusion_map", whole_rows, "is `size` used"),
+    ("class_activation", no_new_dimensions, "weights[:, :, None, None]"),
+    ("fall_without", turned_round, "a fall is positive"),
+    ("fall_without", without_a_sign, "All signs are lost"),
+    ("fall_without", cut_off_at_zero, "keep the sign"),
+    ("fall_without", what_is_left, "by how much did they fall"),
+    ("fall_without", nothing_covered, "is the square covered"),
+    ("fall_without", columns_first, "rows come first"),
+    ("fall_without", of_all_classes, "one number an image"),
+    ("fall_without", of_probabilities, "without softmax"),
+    ("fall_without", of_the_prediction, "targets says which"),
+    ("fall_without", spoils_the_images, "work on a copy"),
+    ("fall_without", gradient_times_image, "no gradient tells"),
+    ("fall_without", one_colour, "all three colours"),
+    ("fall_without", ends_at_size, "ends before top + size"),
+    ("fall_without", of_the_largest, "with and without the square"),
+    ("fall_without", covered_with_one, "cover it with 0"),
+    ("fall_without", squares_of_four, "is `size` used"),
 ]

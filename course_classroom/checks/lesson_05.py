@@ -48,8 +48,8 @@ def field_side(answer: Callable[[Sequence[tuple[int, int]]], int]) -> str:
 
 
 @exercise(
-    hint="labels[nearest] has shape (N, k); compare it with labels[:, None], of shape "
-    "(N, 1), and take the mean as a float."
+    hint="labels[nearest] holds the neighbours' labels, (N, k); which share of each "
+    "row is the label of the row's own point?"
 )
 def same_class_share(answer: Callable[[Tensor, Tensor, int], float]) -> str:
     """Return a sentence if `answer` is the share of neighbours of the same class."""
@@ -130,8 +130,8 @@ def _share(labels: Tensor, nearest: Tensor) -> float:
 
 
 @exercise(
-    hint="weights[:, :, None, None] has the shape to multiply maps with; over which "
-    "dimension is then summed?"
+    hint="which shape must the weights have to be multiplied with the maps, and over "
+    "which dimension is then summed?"
 )
 def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     """Return a sentence if `answer` is Grad-CAM of the last stage."""
@@ -141,7 +141,16 @@ def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     maps = feature_maps(network, images, "layer3")["layer3"]
     weight = network.fc.weight.detach()
     hint = "one map an image is left when the channels are added up."
-    found = tensor(answer(maps, weight, targets), (4, *maps.shape[2:]), hint)
+    try:
+        found = answer(maps, weight, targets)
+    except RuntimeError as error:
+        if "must match the size" not in str(error):
+            raise
+        raise Wrong(
+            "The shapes do not fit. Hint: weights[:, :, None, None] is (B, C, 1, 1) "
+            "and can be multiplied with maps (B, C, h, w)."
+        ) from error
+    found = tensor(found, (4, *maps.shape[2:]), hint)
     right = grad_cam(network, images, "layer3", targets)
     if close(found, right, rtol=1e-3):
         return "The same as with gradients: here they are the classifier's weights."
@@ -173,71 +182,79 @@ def class_activation(answer: Callable[[Tensor, Tensor, Tensor], Tensor]) -> str:
     )
 
 
-@exercise(hint="cover one square of a copy, look at the logit of the class, compare.")
-def occlusion_map(answer: Callable[[nn.Module, Tensor, Tensor, int], Tensor]) -> str:
-    """Return a sentence if `answer` is how far a logit falls without each square."""
-    images = torch.randn(3, 3, 8, 12)
-    targets = torch.tensor([1, 0, 3])
+@exercise(hint="cover the square in a copy; ask for the logits of both; subtract.")
+def fall_without(
+    answer: Callable[[nn.Module, Tensor, Tensor, int, int, int], Tensor],
+) -> str:
+    """Return a sentence if `answer` is how far a logit falls without a square."""
+    images = torch.randn(6, 3, 8, 12)
+    targets = torch.tensor([1, 0, 3, 2, 1, 3])
     linear = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 12, 4)).eval()
-    hint = "images of 8×12 pixels have 2 rows and 3 columns of squares of 4."
-    small = "images of 8×12 pixels have 4 rows and 6 columns of squares of 2."
-    cases = ((linear, 4, hint), (nn.Sequential(linear, _Squared()), 4, hint))
-    for network, size, shape_hint in (*cases, (linear, 2, small)):
-        shape = (3, 8 // size, 12 // size)
-        found = tensor(answer(network, images, targets, size), shape, shape_hint)
-        left = _logits_without_squares(network, images, size)
-        own = network(images).detach()[:, None, None]
-        if close(found, _of(targets, own - left), rtol=1e-3):
+    squared = nn.Sequential(linear, _Squared())
+    hint = "one number an image: its logit of its own class, with and without."
+    for network, square in (
+        (linear, (2, 5, 4)),  # top, left, size
+        (squared, (2, 5, 4)),
+        (linear, (0, 6, 3)),
+    ):
+        found = tensor(answer(network, images, targets, *square), (6,), hint)
+        own, left = network(images).detach(), _logits_without(network, images, *square)
+        right = _of(targets, own - left)
+        if close(found, right, rtol=1e-3):
             continue
-        if size != 4:
-            raise Wrong("Right for size = 4, not for size = 2. Hint: is `size` used?")
         if network is not linear:
             raise Wrong(
-                "Right for a linear network only. Hint: run the network on each "
-                "covered image; no gradient tells what it would say."
+                "Right for a linear network only. Hint: run the network on the "
+                "covered images; no gradient tells what it would say."
             )
-        covered = network, images, size
+        if square[2] != 4:
+            raise Wrong("Right for size = 4, not for size = 3. Hint: is `size` used?")
+        top, first, size = square
+        with_one = _logits_without(network, images, *square, fill=1)
+        turned = _logits_without(network, images, first, top, size)
         slips = {
-            "The sign is turned round. Hint: a fall is positive.": _of(
-                targets, left - own
-            ),
+            "Nothing falls. Hint: is the square covered in the images that the network "
+            "is asked about?": torch.zeros(6),
+            "No fall is below 0 here. Hint: a square can speak against the class; keep "
+            "the sign.": right.clamp(min=0),
+            "All signs are lost. Hint: a square can speak against the class; keep the "
+            "sign.": right.abs(),
+            "The sign is turned round. Hint: a fall is positive.": -right,
             "These are the logits that are left. Hint: by how much did they fall?": _of(
                 targets, left
             ),
             "These look like probabilities. Hint: the logit of the class, without "
-            "softmax.": _of(targets, own.softmax(3) - left.softmax(3)),
+            "softmax.": _of(targets, own.softmax(1) - left.softmax(1)),
             "These are the falls of the predicted class. Hint: targets says which "
-            "class to look at.": _of(own[:, 0, 0].argmax(1), own - left),
+            "class to look at.": _of(own.argmax(1), own - left),
             "These are the falls of the largest logit. Hint: targets says which class "
-            "to look at, with and without the square.": own.amax(3) - left.amax(3),
-            "The squares are covered with 1. Hint: cover them with 0, the mean "
-            "colour.": _of(targets, own - _logits_without_squares(*covered, fill=1)),
+            "to look at, with and without the square.": own.amax(1) - left.amax(1),
+            "The square is covered with 1. Hint: cover it with 0, the mean "
+            "colour.": _of(targets, own - with_one),
+            "Top and left are exchanged. Hint: rows come first, images are (B, 3, H, "
+            "W).": _of(targets, own - turned),
         }
         refuse_slips(found, slips, rtol=1e-3)
         raise Wrong(
-            "The shape is right, the numbers are not. Hint: cover one square at a "
-            "time, all three colours of it, and uncover it again."
+            "The shape is right, the numbers are not. Hint: the square ends before top "
+            "+ size and left + size; are all three colours of it covered?"
         )
-    return "What the network misses most, without a gradient."
+    return "What the network misses, without a gradient."
 
 
 @torch.no_grad()
-def _logits_without_squares(
-    network: nn.Module, images: Tensor, side: int, fill: float = 0
+def _logits_without(
+    network: nn.Module, images: Tensor, top: int, left: int, size: int, fill: float = 0
 ) -> Tensor:
-    """Return the logits (B, rows, columns, classes), each square covered once."""
-    rows, columns = images.shape[2] // side, images.shape[3] // side
-    covered = images[:, None, None].repeat(1, rows, columns, 1, 1, 1)
-    for row in range(rows):
-        for column in range(columns):
-            square = covered[:, row, column, :, row * side :, column * side :]
-            square[:, :, :side, :side] = fill
-    return network(covered.flatten(0, 2)).unflatten(0, covered.shape[:3])
+    """Return the logits (B, classes), one square of the images covered."""
+    covered = images.clone()
+    covered[:, :, top : top + size, left : left + size] = fill
+    return network(covered)
 
 
 def _of(targets: Tensor, values: Tensor) -> Tensor:
-    """Return the entries (B, rows, columns) of one class an image."""
-    return values[torch.arange(len(targets)), :, :, targets]
+    """Return each image's value (B,) of one class, from values (B, classes)."""
+    return values.gather(1, targets[:, None])[:, 0]
 
 
 class _Squared(nn.Module):
