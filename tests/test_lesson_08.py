@@ -156,13 +156,20 @@ def test_no_answer_stands_above_stop_here():
 
 
 def test_the_diagnosis_is_counted_and_answered_with_one_question(capsys):
-    half = dict.fromkeys(RIGHT) | {key: RIGHT[key] for key in "ABCD"}
+    half = {key: RIGHT[key] for key in "ABCD"}
+    half |= dict(zip("EFGH", [RIGHT[key] for key in "FGHE"], strict=True))
     assert not check.diagnosis(half)
     said = capsys.readouterr().out
     assert "4 of 8" in said
     assert said.count("ask run") == 1
-    assert "healthy run" in said
+    assert "healthy runs" in said
     assert not any(fault in said for fault in faults.FAULTS)
+
+
+def test_the_row_that_tells_a_fault_is_one_of_the_lesson():
+    rows = next(cell.source for cell in CELLS if "ROWS = [" in cell.source)
+    assert check.TELLS.keys() == set(faults.FAULTS)
+    assert all(f'("{row}", ' in rows for row in check.TELLS.values())
 
 
 def swapped(one, other):
@@ -178,6 +185,11 @@ def test_a_diagnosis_may_begin_with_a_capital():
 def position_in_first(first, second):
     known = {image.tobytes(): k for k, image in enumerate(first)}
     return [known[i.tobytes()] for i in second if i.tobytes() in known]
+
+
+def through_first(first, second):
+    known = {image.tobytes() for image in first}
+    return [k for k, image in enumerate(first) if image.tobytes() in known]
 
 
 def pair_by_pair(first, second):
@@ -216,7 +228,9 @@ def by_sign(model, images):
 
 
 def every_buffer(model, images):
-    return [name for name, _ in model.named_buffers()]
+    double = LESSON["copy"].deepcopy(model)
+    double(images)
+    return list(dict(double.named_buffers()))
 
 
 def of_itself(model, images):
@@ -247,7 +261,18 @@ def layers(model, images):
     return sorted({name.rpartition(".")[0] for name in found})
 
 
+def of_layers_in_train(model, images):
+    """Name the right buffers, though nothing has moved."""
+    return [
+        f"{name}.{buffer}"
+        for name, part in model.named_modules()
+        for buffer, _ in part.named_buffers(recurse=False)
+        if part.training
+    ]
+
+
 def by_flag(model, images):
+    LESSON["copy"].deepcopy(model)(images)
     return [
         f"{name}.{buffer}"
         for name, part in model.named_modules()
@@ -257,7 +282,8 @@ def by_flag(model, images):
 
 
 WRONG = [  # exercise, answer, part of the hint: test_exercises.py
-    ("shared_images", position_in_first, "positions in the first set"),
+    ("shared_images", position_in_first, "20 is no position in the second set"),
+    ("shared_images", through_first, "go through `second`"),
     ("shared_images", pair_by_pair, "not pair by pair"),
     ("shared_images", by_sum, "same pixels at other places"),
     ("shared_images", nearly, "differ in one value"),
@@ -267,14 +293,20 @@ WRONG = [  # exercise, answer, part of the hint: test_exercises.py
     ("diagnosis", dict.fromkeys(RIGHT, "eval() missing"), "1 of 8 are right"),
     ("diagnosis", RIGHT | {"A": "overfitting"}, "no fault 'overfitting'"),
     ("diagnosis", RIGHT | {"I": "rate too high"}, "no run I"),
-    ("diagnosis", RIGHT | {"B": None}, "7 of 8 are right"),
+    ("diagnosis", RIGHT | {"B": None}, "7 of 8 are right, and run B has no name yet"),
     ("diagnosis", swapped("eval() missing", "wrong statistics"), "6 of 8 are right"),
+    (
+        "diagnosis",
+        swapped("labels shuffled", "rate too high"),
+        "its row 'labels agreed'",
+    ),
     ("moved_buffers", of_itself, "ask a copy"),
     ("moved_buffers", in_train, "neither train() nor eval()"),
     ("moved_buffers", every_buffer, "keep only names"),
     ("moved_buffers", by_sign, "torch.equal"),
     ("moved_buffers", never_cloned, "changes in place"),
     ("moved_buffers", nothing_passed, "first double(images)"),
+    ("moved_buffers", of_layers_in_train, "No image has passed"),
     ("moved_buffers", layers, "named_buffers() gives"),
     ("moved_buffers", by_flag, "modes that you find"),
 ]
