@@ -218,7 +218,7 @@ def without_block(network, name):
     """Return a copy of the network without one block."""
     network = copy.deepcopy(network)
     shortcut = getattr(network.get_submodule(name), "downsample", None)
-    # None: the shortcut is the input itself. It is ≥ 0, so the ReLU keeps it as it is
+    # None: what is left is the input itself. It is ≥ 0, so the ReLU keeps it as it is
     rest = torch.nn.Sequential(shortcut or torch.nn.Identity(), torch.nn.ReLU())
     network.set_submodule(name, rest)
     return network
@@ -364,6 +364,7 @@ plt.show()
 
 # %% [markdown]
 # Bright is where the last stage found what speaks for the class named above the map.
+# What speaks against it is cut off by the ReLU, so the brighter map need not win.
 # Both maps of an image share one colour scale; drawn each to its own maximum, as is
 # common, they would look equally strong.
 
@@ -481,8 +482,9 @@ plt.show()
 
 # %% [markdown]
 # The verdict for photos: the map depends on its image and on what was learnt. But at
-# finding what the answer needs it was not seen to beat a square in the middle. (No
-# proof against it: an image with a hidden quarter is unlike any in training.)
+# finding what the answer needs it was not seen to beat a square in the middle. (That is
+# no proof against it: an image with a hidden quarter is unlike any in training, and the
+# answer may fall for that reason.)
 #
 # **So what:** believe a heat map only as far as it beat its controls.
 
