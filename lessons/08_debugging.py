@@ -455,7 +455,7 @@ plt.show()
 # Questions about images and evaluation; each answer is a list of numbers
 def labels_agreed(run):
     """Return the share of its training labels that the healthy network gives too."""
-    # Asked after the training: so a healthy run has more here than in "training"
+    # the healthy network is asked after its training, in eval()
     return [metrics.accuracy(*metrics.collect_logits(healthy.model, run.train_loader))]
 
 
@@ -541,7 +541,7 @@ ROWS = [
     ("last rate", ".3f", "as planned?"),
     ("gradient", ".2f", "what the loss sends back"),
     ("largest step", ".1%", "what the optimiser makes of it"),
-    ("labels agreed", ".0%", "are they these images' labels?"),
+    ("labels agreed", ".0%", "its labels, on its images?"),
     ("mean pixel", ".2f", "near 0: normalised"),
     ("validation, mixed", ".1%", "does the order matter?"),
     ("test", ".0%", "beside strangers: a leak?"),
@@ -568,8 +568,9 @@ show_findings({**sound, "patient": examined})
 # 08_*seed1 found.healthy.0.1 --> apart in validation and
 # 10 points<!-- results: 08_*seed1 found.healthy_2.0.0 -
 # 08_*seed1 found.healthy.0.0 --> in training. *Test* and *strangers*, 500 and 1 500
-# different images (quick profile), can part by 7 points through luck (95 % interval,
-# corrected for eight patients); on the sketches one run without a leak does.
+# different images (quick profile), can differ by 7 points through luck alone (95 %
+# interval, for eight comparisons at once); on the sketches one of the eight does so
+# without a leak.
 #
 # In this patient rates, labels and evaluation are sound. But gradient *and* step are
 # several times shorter, at the planned rate: the loss sends too little back. Can it
@@ -581,8 +582,9 @@ stuck = overfit_one_batch(practice.model, one_images, one_labels)
 print(f"one batch by heart: patient {stuck:.2f}, healthy {by_heart:.4f}")
 
 # %% [markdown]
-# On photos it stays at 1.80<!-- results: 08_*photos* one_batch.stuck -->. Name the
-# fault, then open.
+# On photos it stays at 1.80<!-- results: 08_*photos* one_batch.stuck -->. Is it a rate
+# that is too low, labels that were shuffled, or a softmax before the loss? Decide, then
+# open.
 #
 # <details><summary>The diagnosis, and the line</summary>
 #
@@ -741,10 +743,11 @@ check.diagnosis(diagnosis)
 # <details><summary>F</summary>
 #
 # **ReLU before the addition.** A branch that ends with a ReLU can raise its shortcut
-# and never lower it: none of the numbers that it adds is negative. Written in a
-# block's `forward` as `out = self.relu(self.bn2(out))`, it leaves weights that load
-# into the paper's network, which then gives other answers. With 110 layers, a last ReLU
-# *moved* in front of the sum did harm (He et al., 2016, section 4.1).
+# and never lower it: none of the numbers that it adds is negative. The fault often
+# stands in a block's `forward`, as `out = self.relu(self.bn2(out))`: no name of a
+# weight changes, so the weights load into a network without it, and give other answers
+# there. With 110 layers, a last ReLU *moved* in front of the sum did harm (He et al.,
+# 2016, section 4.1).
 #
 # ```diff
 # - block.bn2 = nn.Sequential(block.bn2, nn.ReLU())
