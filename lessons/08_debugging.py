@@ -535,31 +535,32 @@ examined = examine(practice)
 # Figure: a table of all answers, a row each, for the two healthy runs and the patient;
 # the last column says what a row tells.
 ROWS = [
-    ("training", ".1%", "which curve?"),
-    ("validation", ".1%", "which curve?"),
+    ("training", ".0%", "which curve?"),
+    ("validation", ".0%", "which curve?"),
     ("highest rate", ".3f", "as planned?"),
     ("last rate", ".3f", "as planned?"),
-    ("gradient", ".2f", "what the loss sends back"),
+    ("gradient", ".1f", "what the loss sends back"),
     ("largest step", ".1%", "what the optimiser makes of it"),
     ("labels agreed", ".0%", "its labels, on its images?"),
-    ("mean pixel", ".2f", "near 0: normalised"),
-    ("validation, mixed", ".1%", "does the order matter?"),
+    ("mean pixel", ".1f", "near 0: normalised"),
+    ("validation, mixed", ".0%", "does the order matter?"),
     ("test", ".0%", "beside strangers: a leak?"),
     ("strangers", ".0%", "beside test: a leak?"),
     ("negative in a branch", ".0%", "at 0 %: a branch cannot subtract"),
 ]
 
 
-def show_findings(found):
-    """Show what the examinations found: a column for each run."""
+def show_findings(found, *tells):
+    """Show what the examinations found: a column for each run; what a row tells."""
     columns = [np.concatenate(answers) for answers in found.values()]
     rows = []
-    for (name, form, tells), *numbers in zip(ROWS, *columns, strict=True):
-        rows.append([name, *(format(number, form) for number in numbers), tells])
-    show_table(("", *found, "tells"), rows)
+    for (name, form, told), *numbers in zip(ROWS, *columns, strict=True):
+        answers = (format(number, form) for number in numbers)
+        rows.append([name, *answers, *(told for _ in tells)])
+    show_table(("", *found, *tells), rows)
 
 
-show_findings({**sound, "patient": examined})
+show_findings({**sound, "patient": examined}, "tells")
 
 # %% [markdown]
 # A number far from *both* healthy columns is a finding. (In the last row only 0 % is
