@@ -25,8 +25,8 @@
 # [03](03_cifar10_training.ipynb) (statistics estimated anew) and
 # [04](04_per_class_evaluation.ipynb) (intervals, two networks on the same images).
 #
-# **Reading** 33 minutes · **exercises** 25 minutes · **run time** quick CPU about 60 s
-# (two quiet cores, estimated), full GPU not measured
+# **Reading** 33 minutes · **exercises** 25 minutes · **run time** quick CPU about 70 s
+# (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
@@ -636,8 +636,9 @@ session.report(f"accuracy {result['accuracy']:.1%}", data=splits.describe())
 #
 # 1. *Answers.* A grid of inputs and answers shows slips that an accuracy hides.
 # 2. *Feature maps.* Torchvision's extractor returns any operation's output by name.
-# 3. *Blocks.* On average two thirds of the harm of a deleted residual block is stale
-#    statistics: estimate them anew. A deleted plain block costs most of the accuracy.
+# 3. *Blocks.* On photos, two thirds of the harm of a deleted residual block are, on
+#    average, stale statistics: estimate them anew. A deleted plain block costs most of
+#    the accuracy, on average.
 # 4. *Grad-CAM.* Maps weighted by mean gradients, on one scale. Tested twice: hide what
 #    is bright, beside controls; randomise the weights.
 # 5. *Features.* Count neighbours of the same class, beside pixels and an untrained
@@ -775,7 +776,8 @@ check.fall_without(fall_without)
 # </details>
 # <details><summary>Estimating statistics has trained the network again.</summary>
 #
-# **No.** No weight and no label was used. The means and variances are those of the
+# **No.** No weight changed, and no label was used. The means and variances are those of
+# the
 # network as it is.
 #
 # </details>

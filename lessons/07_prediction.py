@@ -24,8 +24,8 @@
 # **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence) and
 # [Lesson 06](06_transfer_learning.ipynb) (the flowers, transforms).
 #
-# **Reading** 37 minutes · **exercises** 25 minutes · **run time** quick CPU about 30 s
-# (two quiet cores, estimated), full GPU not measured
+# **Reading** 37 minutes · **exercises** 25 minutes · **run time** quick CPU about 26 s
+# (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
@@ -533,8 +533,8 @@ show_table(("score", "AUROC", "FPR95"), rows)
 # On photos the energy has the higher AUROC in each of three draws, on average
 # 0.83<!-- results: 07_*photos* choice.energy.0 -->
 # against 0.78<!-- results: 07_*photos* choice.doubt.0 -->.
-# So the **energy** is used from here on. (The choice holds for CIFAR-10: on the
-# dahlia's parts doubt has the higher AUROC.)
+# So the **energy** is used from here on. (It was chosen on CIFAR-10; for other
+# strangers doubt may be the better one.)
 #
 # On photos it is a weak guard:
 # 75 %<!-- results: 07_*photos* choice.energy.1 -->

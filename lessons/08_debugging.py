@@ -24,8 +24,8 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (loop, schedule, `eval()`) and
 # [Lesson 04](04_per_class_evaluation.ipynb) (how much of a score is luck).
 #
-# **Reading** 35 minutes · **exercises** 25 minutes · **run time** quick CPU about 75 s
-# (two quiet cores, estimated), full GPU not measured
+# **Reading** 35 minutes · **exercises** 25 minutes · **run time** quick CPU about 76 s
+# (two quiet cores), full GPU not measured
 
 # %% [markdown]
 # ## Three questions from before
@@ -570,8 +570,8 @@ show_findings({**sound, "patient": examined}, "tells")
 # 10 points<!-- results: 08_*seed1 found.healthy_2.0.0 -
 # 08_*seed1 found.healthy.0.0 --> in training. *Test* and *strangers*, 500 and 1 500
 # different images (quick profile), can differ by 7 points through luck alone (95 %
-# interval, for eight comparisons at once); on the sketches one of the eight does so
-# without a leak.
+# interval, for eight comparisons at once); on the sketches one of the eight comes near
+# that without a leak.
 #
 # In this patient rates, labels and evaluation are sound. But gradient *and* step are
 # several times shorter, at the planned rate: the loss sends too little back. Can it
