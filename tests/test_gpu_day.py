@@ -26,7 +26,7 @@ def test_a_packed_set_is_the_same_on_the_other_machine(
     monkeypatch.setenv("COURSE_DATA", str(photo_folder))
     gpu_day.main(["--pack", "cifar10", str(tmp_path / "cifar10.tar.xz")])
     assert "MiB" in capsys.readouterr().out
-    monkeypatch.setattr(gpu_day, "plan", lambda *_: [])
+    monkeypatch.setattr(gpu_day, "plan", lambda **_: [])
     out = tmp_path / "out"
     assert gpu_day.main([str(tmp_path / "cifar10.tar.xz"), "--out", str(out)]) == 0
     sent = {p.name: p.read_bytes() for p in photo_folder.rglob("*.png")}

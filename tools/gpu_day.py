@@ -84,8 +84,9 @@ def cifar(study: str, seed: int, lr: float, *options: str, name: str = "") -> Jo
     return Job("train_cifar10.py", tuple(arguments))
 
 
-def plan(seeds: Sequence[int] = SEEDS) -> list[Job]:
-    """Return all jobs, the most important first."""
+def plan(*, rehearsal: bool = False) -> list[Job]:
+    """Return all jobs, the most important first; for a rehearsal one of each kind."""
+    seeds, depths = (SEEDS[:1], ["20"]) if rehearsal else (SEEDS, ["20", "56"])
     jobs = [
         Job("pytest", ("-q", "-m", "gpu", "tests"), alone=True),
         Job("bench.py", ("--record", "bench-gpu"), alone=True, statuses=(0, 1)),
@@ -94,7 +95,7 @@ def plan(seeds: Sequence[int] = SEEDS) -> list[Job]:
     for seed in seeds:
         jobs += [
             cifar("degradation", seed, 0.1, "--network", network, "--depth", depth)
-            for depth in ("20", "56")
+            for depth in depths
             for network in ("plain", "residual")
         ]
     for seed in seeds:
@@ -106,12 +107,12 @@ def plan(seeds: Sequence[int] = SEEDS) -> list[Job]:
             cifar("stem", seed, 0.2, "--network", network, name=name)
             for name, network in STEMS.items()
         ]
-    jobs += [
-        cifar("ablation-search", 0, lr, *options, name=f"{name}-lr{lr}")
-        for name, (options, best, others) in ABLATION.items()
-        for lr in (best, *others)
-        if len(seeds) > 1
-    ]
+    if not rehearsal:
+        jobs += [
+            cifar("ablation-search", 0, lr, *options, name=f"{name}-lr{lr}")
+            for name, (options, best, others) in ABLATION.items()
+            for lr in (best, *others)
+        ]
     return jobs
 
 
@@ -225,10 +226,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 archive.extractall(data, filter="data")
         os.environ["COURSE_DATA"] = str(data)
     load_cifar10(find_data_dir())  # decoded once, for all
-    jobs = [job for job in plan(SEEDS[:1]) if "56" not in job.arguments]
-    jobs = jobs if options.tiny else plan()
     failed = deal(
-        jobs, options.seconds, options.processes, options.out, rehearsal=options.tiny
+        plan(rehearsal=options.tiny),
+        options.seconds,
+        options.processes,
+        options.out,
+        rehearsal=options.tiny,
     )
     return 1 if failed else 0
 
