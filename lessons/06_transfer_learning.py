@@ -349,7 +349,8 @@ show_table(*pivot(study, rows="way", columns="train_size", value="test_accuracy"
 # 150 photos are 30 a class; *norms-frozen*, at fine-tuning's rate, comes in section 5.
 #
 # **Guess 1:** fine-tuning gains 7.8 points<!-- results:
-# 06_study-imagenet200-finetuned-30-photos-seed* test_accuracy - 06_study-imagenet200-scratch-30-photos-seed* test_accuracy --> over
+# 06_study-imagenet200-finetuned-30-photos-seed* test_accuracy -
+# 06_study-imagenet200-scratch-30-photos-seed* test_accuracy --> over
 # random weights with 30 a class, 12.1 points<!-- results:
 # 06_study-imagenet200-finetuned-10-photos-seed* test_accuracy -
 # 06_study-imagenet200-scratch-10-photos-seed* test_accuracy --> with 10. **Guess 2:**
