@@ -31,8 +31,21 @@ def hardware_name(device: torch.device) -> str:
     return f"{cores or os.cpu_count()}-core {platform.machine()} {device.type.upper()}"
 
 
+def environment(device: torch.device) -> Result:
+    """Return where a run is made: processor, threads, 16-bit units, PyTorch."""
+    found = torch.cpu.get_capabilities()
+    units = ("avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
+    return {
+        "hardware": hardware_name(device),
+        "processor": found.get("cpu_name") or platform.processor(),
+        "threads": torch.get_num_threads(),
+        "sixteen_bits": [unit for unit in units if found.get(unit)],
+        "torch": str(torch.__version__).split("+")[0],
+    }
+
+
 def save_result(path: Path, result: Mapping[str, Any], device: torch.device) -> None:
-    """Write a measured run to `path`, with the machine and the library's version.
+    """Write a measured run to `path`, with the environment it was made in.
 
     Args:
         path: The file to write, for example ``runs/03_cifar10_training/result.json``.
@@ -44,11 +57,7 @@ def save_result(path: Path, result: Mapping[str, Any], device: torch.device) -> 
 
     Taught in: lesson 03, "Results".
     """
-    record = {
-        **result,
-        "hardware": hardware_name(device),
-        "torch": str(torch.__version__).split("+")[0],
-    }
+    record = {**result, **environment(device)}
     text = json.dumps(record, indent=1) + "\n"
     write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
 
@@ -58,7 +67,6 @@ def of_training(history: History) -> Result:
     return {
         "val_accuracy": max(history.val_accuracy),
         "minutes": sum(history.seconds) / 60,
-        "threads": torch.get_num_threads(),
         "history": asdict(history),
     }
 

@@ -16,7 +16,7 @@ from course_utils.results import (
     show_table,
 )
 from course_utils.session import start
-from course_utils.training import History
+from course_utils.training import History, amp_dtype
 
 CPU = torch.device("cpu")
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
@@ -54,6 +54,9 @@ def test_what_is_saved_is_read_back_with_machine_and_version(tmp_path):
     results = load_results("03", tmp_path)
     assert [result["seed"] for result in results] == [0, 1]
     assert results[0]["hardware"].endswith(" CPU")
+    assert results[0]["threads"] == torch.get_num_threads()
+    native = amp_dtype(CPU, "auto") is torch.bfloat16
+    assert bool({"avx512_bf16", "amx_bf16"} & {*results[0]["sixteen_bits"]}) == native
     assert torch.__version__.startswith(results[0]["torch"])
     (tmp_path / "03-seed2.json").write_text("{")
     with pytest.raises(ValueError, match=r"03-seed2\.json is not JSON"):

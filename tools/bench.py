@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import bench_cases
-import torch
 from bench_cases import Row
 from bench_prediction import against_one_by_one
 from bench_ways import DEVICE
 from recording import RESULTS
 
-from course_utils.results import hardware_name, markdown_table
+from course_utils.results import environment, markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "build" / "bench.json"
@@ -111,9 +110,7 @@ def cells(letter: str, row: Row) -> tuple[str, ...]:
 def record(found: Mapping[str, Sequence[Row]], repeats: int) -> dict[str, Any]:
     """Return the machine and every measurement, as plain data."""
     return {
-        "hardware": hardware_name(DEVICE),
-        "threads": torch.get_num_threads(),
-        "torch": str(torch.__version__),
+        **environment(DEVICE),
         "repeats": repeats,
         "rows": [
             {"case": letter, **plain(row)}

@@ -61,7 +61,6 @@ def file_name(name: str, seed: int, marks: Sequence[float]) -> str:
 def measure(name: str, seed: int, marks: Sequence[float]) -> None:
     """Train one contender until its last mark, and record it."""
     contender = importlib.import_module(f"contenders.{name}")
-    threads = torch.get_num_threads()
     watch = Stopwatch([60 * mark for mark in marks])
     splits = load_cifar10(find_data_dir())
     watch.test = splits.test
@@ -73,7 +72,6 @@ def measure(name: str, seed: int, marks: Sequence[float]) -> None:
         "data": f"{splits.name} {'photos' if splits.is_photos else 'sketches'}",
         "train_size": len(splits.train.labels),
         "seed": seed,
-        "threads": threads,
         "minutes": list(marks),
         "points": watch.record(),
     }

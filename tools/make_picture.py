@@ -1,4 +1,4 @@
-"""Draws site/picture.png, the picture of the README, from the course's own data.
+"""Draws the README's two pictures in site/, from the course's own data and runs.
 
 python tools/make_picture.py
 """
@@ -6,23 +6,53 @@ python tools/make_picture.py
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from recording import RESULTS, accuracy_by_minutes
 
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.plotting import course_style, plot_seeds
 from course_utils.results import load_results
 
-PICTURE = Path(__file__).resolve().parent.parent / "site" / "picture.png"
+SITE = Path(__file__).resolve().parent.parent / "site"
+PICTURE, MINUTES = SITE / "picture.png", SITE / "minutes.png"
 
 
 def main() -> None:
-    """Draw the picture."""
+    """Draw both pictures."""
     matplotlib.use("Agg")
     course_style()
+    draw_sketches_and_curves()
+    draw_minutes()
+
+
+def draw_minutes() -> None:
+    """Draw test accuracy against minutes: medians, in a bar from least to most."""
+    found = accuracy_by_minutes(RESULTS)
+    figure, axis = plt.subplots(figsize=(6.4, 3.6))
+    for title, marks in found.items():
+        minutes = sorted(marks)
+        middle = [median(marks[mark]) for mark in minutes]
+        below = [m - min(marks[mark]) for m, mark in zip(middle, minutes, strict=True)]
+        above = [max(marks[mark]) - m for m, mark in zip(middle, minutes, strict=True)]
+        axis.errorbar(minutes, middle, (below, above), marker="o", label=title)
+    axis.set_xscale("log")
+    ticks = sorted({mark for marks in found.values() for mark in marks})
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+    axis.set(xlabel="minutes on two CPU cores", ylabel="test accuracy", ylim=(0, 1))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+    axis.legend(fontsize="small")
+    figure.savefig(MINUTES, metadata={"Software": None})
+    print(f"{MINUTES.name} drawn from {len(found)} trainings")
+
+
+def draw_sketches_and_curves() -> None:
+    """Draw one image of each class, and the curves of the quick runs on such images."""
     sketches = load_cifar10(None)
     runs = [
         run

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from course_utils.data.arrays import Loaders
 from course_utils.pretrained.backbones import Backbone
+from course_utils.results import load_results
 from course_utils.training import History, train
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -26,6 +27,16 @@ def is_recorded(path: Path) -> bool:
 def view_of(backbone: Backbone) -> dict[str, Any]:
     """Return how a network wants its images: size, mean and standard deviation."""
     return {key: getattr(backbone, key) for key in ("image_size", "mean", "std")}
+
+
+def accuracy_by_minutes(folder: Path) -> dict[str, dict[float, list[float]]]:
+    """Return the test accuracies of bench_minutes.py: by training, then by minutes."""
+    found: dict[str, dict[float, list[float]]] = {}
+    for run in load_results("minutes", folder):
+        marks = found.setdefault(run["title"], {})
+        for mark, point in zip(run["minutes"], run["points"], strict=True):
+            marks.setdefault(mark, []).append(point["test_accuracy"])
+    return found
 
 
 def train_to_the_end(

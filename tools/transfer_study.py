@@ -167,7 +167,6 @@ class Study:
             "image_size": self.backbone.image_size,
             "trained_parameters": sum(p.numel() for p in trained.parameters()),
             "minutes": (time.perf_counter() - began) / 60,
-            "threads": torch.get_num_threads(),
             "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
             "val_accuracy": evaluate(model, loaders.val).accuracy,
             "test_accuracy": evaluate(model, loaders.test).accuracy,

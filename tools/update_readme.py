@@ -12,6 +12,8 @@ import re
 import statistics
 from pathlib import Path
 
+from recording import accuracy_by_minutes
+
 from course_utils._engine.files import write_atomically
 from course_utils.results import (
     Result,
@@ -111,14 +113,9 @@ def transfer(folder: Path) -> str:
 
 def minutes(folder: Path) -> str:
     """Return the table of test accuracy on CIFAR-10 by minutes of training."""
-    groups: dict[str, dict[float, list[float]]] = {}
-    for run in load_results("minutes", folder):
-        marks = groups.setdefault(run["title"], {})
-        for mark, point in zip(run["minutes"], run["points"], strict=True):
-            marks.setdefault(mark, []).append(point["test_accuracy"])
     rows = [
         (title, *(median_and_range(marks.get(mark, [])) for mark in MARKS))
-        for title, marks in groups.items()
+        for title, marks in accuracy_by_minutes(folder).items()
     ]
     rows.sort(key=lambda row: row[2])
     return markdown_table(("training", *(f"{m} min" for m in MARKS)), rows)
