@@ -2,7 +2,7 @@
 
 import json
 
-from update_readme import README, TABLES, degradation, filled
+from update_readme import README, TABLES, degradation, filled, minutes
 
 
 def test_every_table_is_that_of_the_recorded_runs():
@@ -27,4 +27,18 @@ def test_runs_of_one_kind_share_a_row(tmp_path):
     assert row == (
         "| CIFAR-10 photos, 100 images, 2 epochs | plain 8 | 2 "
         "| 0.60 (0.50 to 0.70) | 45.0% (40.0% to 50.0%) |"
+    )
+
+
+def test_accuracy_by_minutes_has_median_range_and_number(tmp_path):
+    for seed, scores in ((0, (0.5, 0.7, 0.9)), (1, (0.4, 0.8)), (2, (0.6, 0.9))):
+        run = {
+            "title": "a training",
+            "minutes": [1.0, 3.0, 30.0][: len(scores)],
+            "points": [{"test_accuracy": score} for score in scores],
+        }
+        (tmp_path / f"minutes-a-seed{seed}.json").write_text(json.dumps(run))
+    assert minutes(tmp_path).splitlines()[-1] == (
+        "| a training | 50.0% (40.0% to 60.0%), n = 3 | 80.0% (70.0% to 90.0%), n = 3 "
+        "| not measured | 90.0%, n = 1 |"
     )
