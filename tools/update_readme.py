@@ -154,7 +154,6 @@ TABLES = {
     "degradation": degradation,
     "gpu": gpu,
     "transfer": transfer,
-    "minutes": minutes,
     "bench": bench,
 }
 
