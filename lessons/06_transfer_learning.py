@@ -564,8 +564,8 @@ less.sort(key=lambda run: run["train_size"])
 show_table(*pivot(less, rows="way", columns="train_size", value="test_accuracy"))
 
 # %% [markdown]
-# Begin with a probe, judged on *validation* photos: it takes seconds, with all
-# photos a minute. If it is good enough, stop. If not:
+# Begin with a probe, judged on *validation* photos: it takes a minute at most. If it is
+# good enough, stop. If not:
 #
 # - **The start knows such things:** train everything. On the flowers' test photos that
 #   gave 54.5 %<!-- results:
@@ -579,14 +579,13 @@ show_table(*pivot(less, rows="way", columns="train_size", value="test_accuracy")
 #   75.1 %<!-- results:
 #   06_study-imagenet200-finetuned-all-photos-seed* test_accuracy -->
 #   where it gave 67.1 %<!-- results:
-#   06_study-imagenet200-frozen-all-photos-seed* test_accuracy --> with all: no more than
-#   random weights, 68.5 %<!-- results:
+#   06_study-imagenet200-frozen-all-photos-seed* test_accuracy --> with all: about
+#   what random weights gave, 68.5 %<!-- results:
 #   06_study-imagenet200-scratch-all-photos-seed* test_accuracy -->.
-#   Whether head first or smaller steps for early layers is better still, three seeds do
-#   not settle.
-# - **The start knows little of them:** train everything. A probe is no test here: at
-#   every size it was behind random weights, and everything trained was ahead of both:
-#   36.2 %<!-- results:
+#   Whether head first or smaller early steps are better still, three seeds do not
+#   settle.
+# - **The start knows little of them:** train everything. At every size the probe was
+#   behind random weights, and everything trained ahead of both: 36.2 %<!-- results:
 #   06_study-cifar10-frozen-10-photos-seed* test_accuracy -->,
 #   39.8 %<!-- results:
 #   06_study-cifar10-scratch-10-photos-seed* test_accuracy --> and
