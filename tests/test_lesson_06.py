@@ -154,19 +154,48 @@ def test_the_lessons_word_on_few_photos_holds():
     for way in ("finetuned", "frozen"):
         for run in load_results(f"06_study-imagenet200-{way}"):
             pairs.setdefault((run["train_size"], run["seed"]), []).append(run)
-    assert len(pairs) == 6
+    assert len(pairs) == 12
+    ties = [
+        size
+        for (size, _), (finetuned, frozen) in pairs.items()
+        if finetuned["test_accuracy"] <= frozen["test_accuracy"]
+    ]
+    assert ties == [50]  # none behind, see below
     for finetuned, frozen in pairs.values():
         assert finetuned["test_accuracy"] >= frozen["test_accuracy"]
 
 
-def test_three_ways_lead_the_frozen_body_and_it_leads_scratch():
+def by_way(study, per_class):
+    """Return the test accuracies of each way, seed after seed."""
     found = {}
-    for run in load_results("06_study-imagenet200"):
-        if run["per_class"] == 30:
+    for run in load_results(f"06_study-{study}"):
+        if run["per_class"] == per_class:
             found.setdefault(run["way"], []).append(run["test_accuracy"])
-    assert all(a > b for a, b in zip(found["frozen"], found["scratch"], strict=True))
+    return found
+
+
+def ahead(first, second):
+    """Return whether the first is ahead with every seed."""
+    return all(a > b for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("per_class", [30, 100, None])
+def test_three_ways_lead_the_frozen_body(per_class):
+    found = by_way("imagenet200", per_class)
     for way in ("finetuned", "by-depth", "head-first"):
-        assert min(found[way]) > max(found["frozen"])
+        assert ahead(found[way], found["frozen"])
+
+
+def test_with_thirty_photos_the_frozen_body_leads_random_weights():
+    found = by_way("imagenet200", 30)
+    assert ahead(found["frozen"], found["scratch"])
+
+
+@pytest.mark.parametrize("per_class", [10, 30, 100])
+def test_from_cifar10_the_frozen_body_is_last(per_class):
+    found = by_way("cifar10", per_class)
+    assert ahead(found["scratch"], found["frozen"])
+    assert ahead(found["finetuned"], found["scratch"])
 
 
 # ImageNet's own weights, from a stand-in file of the right shape
