@@ -25,7 +25,7 @@ def epochs_that_fit(network: nn.Module, loader: DataLoader, watch: Stopwatch) ->
         loader: Of the training images.
         watch: Its time runs on meanwhile.
     """
-    twin = copy.deepcopy(network)
+    twin = copy.deepcopy(network).to(memory_format=torch.channels_last)  # as `train`
     number = min(STEPS * loader.batch_size, len(loader.dataset))
     some = Subset(loader.dataset, range(number))
     few = DataLoader(some, loader.batch_size, collate_fn=loader.collate_fn)
