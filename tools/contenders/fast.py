@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms
 
-from contenders.pace import epochs_that_fit
+from contenders.pace import train_in_time
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 from course_utils.models import CifarResNet
-from course_utils.training import sgd_one_cycle, train
+from course_utils.training import sgd_one_cycle
 
 TITLE = "wide ResNet-8"
 
@@ -33,19 +33,12 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     torch.manual_seed(seed)
     loaders = splits.loaders(128, seed=seed)
     model = CifarResNet(8, shortcut="B", width=64, stem_stride=2)
-    num_epochs = epochs_that_fit(model, loaders.train, watch)
-    num_steps = num_epochs * len(loaders.train)
-    optimizer, scheduler = sgd_one_cycle(model, 0.2, num_steps)
-    train(
+    train_in_time(
         model,
-        loaders.train,
-        loaders.val,
-        num_epochs=num_epochs,
-        optimizer=optimizer,
-        criterion=nn.CrossEntropyLoss(label_smoothing=0.1),
-        scheduler=scheduler,
-        progress=False,
+        loaders,
+        watch,
+        lambda model, steps: sgd_one_cycle(model, 0.2, steps),
+        nn.CrossEntropyLoss(label_smoothing=0.1),
     )
-    watch.steps = num_steps
     normalise = transforms.Normalize(splits.mean, splits.std)
     watch.look(nn.Sequential(normalise, BothViews(model)))

@@ -6,12 +6,14 @@ Source: github.com/JayPatwardhan/ResNet-PyTorch (its notebook has the ResNet-50)
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import nn, optim
 from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.models import resnet34
 
 from contenders.pillow_images import PillowImages, usual_transform
+from contenders.plain_loop import train_one_epoch
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 
@@ -30,18 +32,11 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     val_loader = DataLoader(PillowImages(splits.val, still), 128, num_workers=2)
     net = resnet34(num_classes=10)
     judged = nn.Sequential(transforms.Normalize(HALVES, HALVES), net)
-    criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=5)
     while True:
-        net.train()
-        for inputs, labels in train_loader:
-            optimizer.zero_grad()
-            loss = criterion(net(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            watch.tick(judged)
+        train_one_epoch(net, train_loader, optimizer, watch, judged)
         net.eval()
         with torch.no_grad():
-            losses = [criterion(net(x), y).item() for x, y in val_loader]
+            losses = [F.cross_entropy(net(x), y).item() for x, y in val_loader]
         scheduler.step(sum(losses) / len(losses))

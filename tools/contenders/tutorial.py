@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from contenders.pillow_images import PillowImages
+from contenders.plain_loop import train_one_epoch
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 
@@ -49,12 +50,6 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     )
     net = Net()
     judged = nn.Sequential(transforms.Normalize(HALVES, HALVES), net)
-    criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
     while True:
-        for inputs, labels in loader:
-            optimizer.zero_grad()
-            loss = criterion(net(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            watch.tick(judged)
+        train_one_epoch(net, loader, optimizer, watch, judged)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from contenders.pillow_images import PillowImages, usual_transform
+from contenders.plain_loop import train_one_epoch
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 from course_utils.models import resnet18
@@ -26,15 +27,8 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     loader = DataLoader(data, 128, shuffle=True, num_workers=2)
     net = resnet18(num_classes=10, stem="cifar")  # the same layers as the source's
     judged = nn.Sequential(transforms.Normalize(MEAN, STD), net)
-    criterion = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
     while True:
-        net.train()
-        for inputs, targets in loader:
-            optimizer.zero_grad()
-            loss = criterion(net(inputs), targets)
-            loss.backward()
-            optimizer.step()
-            watch.tick(judged)
+        train_one_epoch(net, loader, optimizer, watch, judged)
         scheduler.step()
