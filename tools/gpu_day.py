@@ -23,7 +23,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,7 @@ from course_utils.session import find_data_dir
 
 TOOLS = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)
-EPOCHS = 20
+EPOCHS, STEM_EPOCHS = 20, 30
 ABLATION = {  # what differs, the rate that was best on validation photos, the others
     "full": ([], 0.2, (0.1, 0.4)),
     "no-augmentation": (["--no-augmentation"], 0.4, (0.1, 0.2)),
@@ -75,10 +74,17 @@ class Job:
         return [sys.executable, str(TOOLS / self.tool), *self.arguments, *extra]
 
 
-def cifar(study: str, seed: int, lr: float, *options: str, name: str = "") -> Job:
+def cifar(
+    study: str,
+    seed: int,
+    lr: float,
+    *options: str,
+    name: str = "",
+    epochs: int = EPOCHS,
+) -> Job:
     """Return a training on CIFAR-10 that is recorded."""
     arguments = ["--study", study, "--seed", str(seed), "--lr", str(lr), "--record"]
-    arguments += ["--epochs", str(EPOCHS), *options]
+    arguments += ["--epochs", str(epochs), *options]
     if name:
         arguments += ["--name", name]
     return Job("train_cifar10.py", tuple(arguments))
@@ -90,7 +96,7 @@ def plan(*, rehearsal: bool = False) -> list[Job]:
     jobs = [
         Job("pytest", ("-q", "-m", "gpu", "tests"), alone=True),
         Job("bench.py", ("--record", "bench-gpu"), alone=True, statuses=(0, 1)),
-        Job("train_imagenet200.py", ("--width", "64", "--epochs", "30")),
+        Job("train_imagenet200.py", ("--width", "64", "--epochs", "30", "--record")),
     ]
     for seed in seeds:
         jobs += [
@@ -104,7 +110,9 @@ def plan(*, rehearsal: bool = False) -> list[Job]:
             for name, (options, best, _) in ABLATION.items()
         ]
         jobs += [
-            cifar("stem", seed, 0.2, "--network", network, name=name)
+            cifar(
+                "stem", seed, 0.2, "--network", network, name=name, epochs=STEM_EPOCHS
+            )
             for name, network in STEMS.items()
         ]
     if not rehearsal:
@@ -211,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tiny", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=Path("build/gpu"))
     parser.add_argument("--seconds", type=float, default=540)
-    parser.add_argument("--processes", type=int, default=max(2, cpu_count() - 1))
+    parser.add_argument("--processes", type=int, default=max(2, os.cpu_count() - 1))
     options = parser.parse_args(arguments)
     if options.pack:
         pack(options.pack[0], Path(options.pack[1]))

@@ -94,11 +94,14 @@ def cropped_and_flipped(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def run(width: int, epochs: int, seed: int, train_size: int | None) -> None:
-    """Train, and leave weights in runs/ and the record in results/."""
+def run(
+    width: int, epochs: int, seed: int, train_size: int | None, *, record: bool
+) -> None:
+    """Train, and leave weights and record in runs/, and the record in results/."""
     session = start(seed=seed)
     name = f"imagenet200-width{width}"
-    if is_recorded(RESULTS / f"{name}-seed{seed}.json"):
+    recorded = RESULTS / f"{name}-seed{seed}.json"
+    if record and is_recorded(recorded):
         return
     folder = (session.data_dir or Path("data")) / "imagenet32"
     classes = class_folders(folder / "train")
@@ -146,11 +149,11 @@ def run(width: int, epochs: int, seed: int, train_size: int | None) -> None:
         "arithmetic": str(amp_dtype(session.device, "auto") or torch.float32),
         **of_training(history),
     }
-    for path in (
-        RESULTS / f"{name}-seed{seed}.json",
-        session.run_dir("pretrained") / name / "result.json",
-    ):
-        save_result(path, result, session.device)
+    save_result(
+        session.run_dir("pretrained") / name / "result.json", result, session.device
+    )
+    if record:
+        save_result(recorded, result, session.device)
     print(f"{name}: validation accuracy {result['val_accuracy']:.2%}", flush=True)
 
 
@@ -161,8 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=34)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--train-size", type=int, help="images to fit; default all")
+    parser.add_argument("--record", action="store_true", help="also into results/")
     options = parser.parse_args(arguments)
-    run(options.width, options.epochs, options.seed, options.train_size)
+    size, record = options.train_size, options.record
+    run(options.width, options.epochs, options.seed, size, record=record)
 
 
 if __name__ == "__main__":
