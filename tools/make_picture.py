@@ -23,16 +23,16 @@ PICTURE, MINUTES = SITE / "picture.png", SITE / "minutes.png"
 
 
 def main() -> None:
-    """Draw both pictures."""
+    """Draw both pictures, the second if there are runs for it."""
     matplotlib.use("Agg")
     course_style()
     draw_sketches_and_curves()
-    draw_minutes()
+    if found := accuracy_by_minutes(RESULTS):
+        draw_minutes(found)
 
 
-def draw_minutes() -> None:
+def draw_minutes(found: dict[str, dict[float, list[float]]]) -> None:
     """Draw test accuracy against minutes: medians, in a bar from least to most."""
-    found = accuracy_by_minutes(RESULTS)
     figure, axis = plt.subplots(figsize=(6.4, 3.6))
     for title, marks in found.items():
         minutes = sorted(marks)
