@@ -24,7 +24,7 @@ from lesson_files import (
 )
 from measure import COMMENT
 from site_api import api_pages
-from site_pages import SITE, hand_written, landing, relinked, results_page
+from site_pages import SITE, hand_written, landing, relinked
 from site_references import references_page
 
 TARGET = ROOT / "build" / "site"
@@ -43,7 +43,7 @@ def build_site(
         notebooks: executed notebooks; they stay as they are.
         target: folder of the pages, replaced as a whole once they are made; index.html
             comes there.
-        table: Markdown for the landing page: how the lessons ran on this machine.
+        table: Markdown for the page of results: how the lessons ran on this machine.
         strict: whether a warning, such as that of a dead link, is a failure.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +67,10 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
     written = hand_written()
     texts = {name: path.read_text("utf-8") for name, path in written.items()}
     docs = [Path(name).stem for name in written if name.startswith("docs/")]
-    texts["index.md"] = landing(lessons, table, docs)
-    texts["results.md"] = results_page()
+    texts["index.md"] = landing(lessons, docs)
+    texts["results.md"] += f"\n## The lessons on this machine\n\n{table}\n" * bool(
+        table
+    )
     texts["references.md"] = references_page(lessons)
     pages = {*texts, *(f"notebooks/{name}.ipynb" for name in lessons)}
     for name, text in texts.items():

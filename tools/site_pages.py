@@ -10,13 +10,13 @@ from string import Template
 
 from lesson_files import ROOT, tags_of
 from nbformat import NotebookNode
-from update_readme import filled
 
 SITE = ROOT / "site"
 # A page that lies elsewhere in the repository than on the site.
 MOVED = {
     "README.md": "index.md",
     "CHANGELOG.md": "changes.md",
+    "docs/results.md": "results.md",
     "site/glossary.md": "glossary.md",
 }
 ROW = re.compile(r"^\| \[[^]]+\]\(notebooks/(\w+)\.ipynb\) \| (.+?) \| (.+?) \|$", re.M)
@@ -89,12 +89,11 @@ def lesson_card(name: str, notebook: NotebookNode, dives: Sequence[str]) -> str:
     return f"{head}:link-type: doc\n\n{line[:1].upper()}{line[1:]}\n\n{foot}::::\n"
 
 
-def landing(lessons: dict[str, NotebookNode], table: str, others: Sequence[str]) -> str:
+def landing(lessons: dict[str, NotebookNode], others: Sequence[str]) -> str:
     """Return the landing page.
 
     Args:
         lessons: the notebooks by name, in order, deep dives after their lessons.
-        table: Markdown of how the lessons ran on this machine, or "".
         others: the names of the pages of docs/, for the navigation.
     """
     times = [re.findall(r"\d+", run_time) for _, _, run_time in table_rows()]
@@ -130,22 +129,17 @@ def landing(lessons: dict[str, NotebookNode], table: str, others: Sequence[str])
             for name in lessons
         ),
         "docs": "\n".join(f"docs/{name}" for name in others),
-        "table": f"## As they ran on this machine\n\n{table}\n" if table else "",
         "classroom": "[in a room of thirty](docs/teaching.md)",
-        "able": readme_section("What you will be able to do"),
-        "commands": readme_section("Two commands"),
-        "run_times": readme_section("The lessons").partition("\n\n")[0],
+        "commands": readme_section("Begin"),
     }
     return Template((SITE / "index.md").read_text("utf-8")).substitute(values)
 
 
-def results_page() -> str:
-    """Return the page of the measured tables, as the README shows them."""
-    return f"# Results\n\n{filled(readme_section('Measured so far'))}\n"
-
-
 def hand_written() -> dict[str, Path]:
     """Return the files that are pages as they are, by their place on the site."""
-    pages = {"changes.md": ROOT / "CHANGELOG.md", "glossary.md": SITE / "glossary.md"}
     docs = sorted(ROOT.glob("docs/*.md"), reverse=True)  # teaching.md is the first
-    return pages | {f"docs/{path.name}": path for path in docs}
+    texts = [SITE / "glossary.md", ROOT / "CHANGELOG.md", *docs]
+    places = [path.relative_to(ROOT).as_posix() for path in texts]
+    return {
+        MOVED.get(place, place): path for place, path in zip(places, texts, strict=True)
+    }

@@ -1,4 +1,4 @@
-"""Fills the tables of README.md from the measured runs in results/.
+"""Fills the tables of README.md and docs/results.md from the runs in results/.
 
 python tools/update_readme.py
 
@@ -24,7 +24,7 @@ from course_utils.results import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGES = ROOT / "README.md", ROOT / "docs" / "results.md"
 MARKS = (1, 3, 10, 30)  # minutes
 EXPECTED = [
     {"profile": "quick", "data": "CIFAR-10, photos", "hardware": "two CPU cores"},
@@ -175,8 +175,9 @@ def filled(text: str, folder: Path = ROOT / "results") -> str:
 
 def main() -> None:
     """Fill the tables."""
-    text = filled(README.read_text("utf-8"))
-    write_atomically(README, lambda temporary: temporary.write_text(text, "utf-8"))
+    for page in PAGES:
+        text = filled(page.read_text("utf-8"))
+        write_atomically(page, lambda path, text=text: path.write_text(text, "utf-8"))
 
 
 if __name__ == "__main__":
