@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from course_utils._engine.places import PROFILES, find_data_dir, project_root, runs_dir
+from course_utils._engine.threads import choose_threads
 
 T = TypeVar("T")
 
@@ -108,7 +109,7 @@ def start(seed: int = 0) -> Session:
         seed: Seed of every source of randomness.
 
     Raises:
-        ValueError: If COURSE_PROFILE is unknown.
+        ValueError: If COURSE_PROFILE or COURSE_THREADS is unknown.
         FileNotFoundError: If COURSE_DATA names a folder that does not exist.
 
     Taught in: lesson 01, first cell.
@@ -116,11 +117,12 @@ def start(seed: int = 0) -> Session:
     device = choose_device()
     profile = choose_profile(device)
     data_dir = find_data_dir()
+    threads = choose_threads()
     seed_everything(seed)
     if device.type == "cuda":
         hardware = torch.cuda.get_device_name(device)
     else:
-        hardware = f"{platform.machine()}, {torch.get_num_threads()} threads"
+        hardware = f"{platform.machine()}, {threads}"
     print(f"profile  {profile}")
     print(f"device   {device.type} ({hardware})")
     print(f"data     {_shown(data_dir) if data_dir else 'built-in sketches'}")

@@ -166,6 +166,16 @@ def test_a_finished_run_is_not_trained_further(tmp_path, straight):
     assert same_state(again.state_dict(), model.state_dict())
 
 
+def test_a_resume_computes_with_as_many_threads_as_the_run_began_with(tmp_path):
+    torch.set_num_threads(2)
+    small.run(tmp_path, num_epochs=1, scheduler=None)
+    torch.set_num_threads(1)
+    small.run(tmp_path, num_epochs=2, scheduler=None, resume=True)
+    found = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert found == 2
+
+
 # --- a loss that is no number -----------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course_utils import session as session_module
+from course_utils._engine import threads as threads_module
 from course_utils.session import start
 
 
@@ -62,3 +63,54 @@ def test_runs_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "file"))
     with pytest.raises(OSError, match="set COURSE_RUNS to a folder you may write to"):
         start().run_dir("x")
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Two threads, free to choose, on a machine whose clock the test moves."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads_module, "MOST", 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("COURSE_THREADS", raising=False)
+    yield monkeypatch
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("seconds", "best"), [((0.2, 0.1), 2), ((0.1, 2.0), 1)])
+def test_start_takes_as_many_threads_as_are_faster(threads, seconds, best, capsys):
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            self.now += seconds[torch.get_num_threads() - 1] / 2
+            return self.now
+
+    threads.setattr(threads_module, "time", Clock())
+    start()
+    assert torch.get_num_threads() == best
+    words = "2 threads" if best == 2 else "1 thread"
+    assert f"{words}, " in capsys.readouterr().out
+
+
+def test_threads_can_be_fixed(threads, capsys):
+    def never(numbers):
+        raise AssertionError("nothing is timed")
+
+    threads.setattr(threads_module, "seconds_by_threads", never)
+    threads.setenv("COURSE_THREADS", "1")
+    start()
+    assert torch.get_num_threads() == 1
+    assert ", 1 thread)" in capsys.readouterr().out
+    threads.delenv("COURSE_THREADS")
+    threads.setenv("OMP_NUM_THREADS", "2")
+    start()
+    threads.setenv("COURSE_THREADS", "all")
+    with pytest.raises(ValueError, match="COURSE_THREADS is 'all'; give a number"):
+        start()
+
+
+def test_threads_are_really_timed():
+    before = torch.get_num_threads()
+    (seconds,) = threads_module.seconds_by_threads((1,))
+    torch.set_num_threads(before)
+    assert seconds > 0

@@ -25,6 +25,7 @@ from course_utils.training import (
     train_one_epoch,
 )
 from course_utils.training import loop as training
+from course_utils.training import state
 from course_utils.training.state import Scores
 
 
@@ -271,3 +272,20 @@ def test_the_log_line_is_the_one_a_reader_knows(tmp_path, capsys, monkeypatch):
         "Epoch [  1/  1]  Train Loss 0.7742  Train Acc  80.00%  "
         "Val Loss 0.7742  Val Acc  80.00%  Learning Rate 0.00000  Time "
     )
+
+
+def test_the_first_slow_epoch_gets_a_word(monkeypatch, capsys):
+    moments = iter([0, 1, 1, 3, 3, 63, 63, 123])  # 1, 2, 60 and 60 seconds
+
+    class Clock:
+        perf_counter = staticmethod(lambda: next(moments))
+
+    monkeypatch.setattr(state, "time", Clock)
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    model = Scale()
+    train(model, make_loader(), make_loader(), num_epochs=4, optimizer=sgd(model, 0))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:10] for line in lines] == [
+        "Epoch [  1", "Epoch [  2", "Epoch [  3", "This epoch", "Epoch [  4",
+    ]  # fmt: skip
+    assert "COURSE_THREADS=1" in lines[3]

@@ -89,6 +89,7 @@ class CifarResNet(nn.Module):
             (1×1 projection), or ``None`` for a plain network.
         width: Channels of the first stage; the next have two and four times as many.
         stem_stride: Stride of the first convolution: 2 halves larger images.
+        stem_kernel: Height and width of its kernel: 3, or 4 with a stride of 2.
 
     Raises:
         ValueError: If `depth` is not 6n + 2, or `shortcut` is unknown.
@@ -105,6 +106,7 @@ class CifarResNet(nn.Module):
         *,
         width: int = 16,
         stem_stride: int = 1,
+        stem_kernel: int = 3,
     ) -> None:
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
@@ -120,9 +122,12 @@ class CifarResNet(nn.Module):
             "shortcut": shortcut,
             "width": width,
             "stem_stride": stem_stride,
+            "stem_kernel": stem_kernel,
         }
         num_blocks = (depth - 2) // 6
-        self.conv1 = conv3x3(3, width, stem_stride)
+        self.conv1 = nn.Conv2d(
+            3, width, stem_kernel, stem_stride, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.layer1 = self._make_layer(width, width, num_blocks, 1, shortcut)

@@ -222,6 +222,12 @@ def train(
             run.finish_epoch_and_save(fitted, val)
             if progress:
                 print(run.history.line(num_epochs))
+                if run.history.slowed_down():
+                    print(
+                        "This epoch took many times as long as another: the machine "
+                        "has other work. Wait for it, or begin anew with "
+                        "COURSE_THREADS=1."
+                    )
             if on_epoch is not None:
                 on_epoch(run.history)
     network.load_state_dict(run.best)

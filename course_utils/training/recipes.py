@@ -6,6 +6,8 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
+from course_utils.training.muon import Muon
+
 
 def sgd_one_cycle(
     model_or_groups: nn.Module | Iterable, lr: float, steps: int
@@ -30,3 +32,25 @@ def sgd_one_cycle(
     optimizer = SGD(groups, lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
     highest = [group["lr"] for group in optimizer.param_groups]
     return optimizer, OneCycleLR(optimizer, highest, total_steps=steps)
+
+
+def muon_one_cycle(
+    model: nn.Module, lr: float, steps: int, *, other_lr: float = 0.5
+) -> tuple[Muon, OneCycleLR]:
+    """Return Muon for the kernels of convolutions, and one cycle of its rates.
+
+    Args:
+        model: A network; what is frozen in it is left out.
+        lr: Highest learning rate of the kernels.
+        steps: Batches in the whole training: epochs times ``len(train_loader)``.
+        other_lr: Highest learning rate of all other parameters.
+
+    Source: Jordan et al. 2024, as `Muon`.
+    Taught in: lesson 03b, "A recipe for minutes".
+    """
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    kernels = [p for p in learnt if p.ndim == 4]
+    others = [p for p in learnt if p.ndim != 4]
+    groups = [{"params": kernels, "lr": lr}, {"params": others, "lr": other_lr}]
+    optimizer = Muon(groups)
+    return optimizer, OneCycleLR(optimizer, [lr, other_lr], total_steps=steps)

@@ -29,6 +29,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
 Checkpoint = dict[str, Any]
+SLOW, LONG = 5, 10  # times the fastest epoch, and seconds: worth a word
 
 
 def rank() -> int:
@@ -89,6 +90,12 @@ class History:
         self.val_accuracy.append(val.accuracy)
         self.lr.append(lr)
         self.seconds.append(seconds)
+
+    def slowed_down(self) -> bool:
+        """Whether the last epoch is the first that took many times the fastest's."""
+        limit = max(LONG, SLOW * min(self.seconds))
+        slow = [seconds > limit for seconds in self.seconds]
+        return slow[-1] and sum(slow) == 1
 
     def line(self, num_epochs: int) -> str:
         """Return the last epoch as one line of text."""
@@ -217,6 +224,7 @@ class RunState:
                 "scheduler": self.scheduler and self.scheduler.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "history": asdict(self.history),
+                "threads": torch.get_num_threads(),
                 "random": _of_all_ranks(_random_streams(self.loader.generator)),
                 "fingerprint": self.fingerprint(),
             }
@@ -253,6 +261,7 @@ class RunState:
                 "the same, or use another save_path."
             )
         self.restore(state)
+        torch.set_num_threads(state.get("threads", torch.get_num_threads()))
         self.after_last_epoch = self.state()  # a copy: the optimiser works in place
         if tell:
             print(f"Going on after epoch {len(self.history)} of {self.last_name}.")
