@@ -14,6 +14,7 @@
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
 #          WHEELS=wheels, to install from a wheelhouse
+#          HOSTED=address of the hosted edition, for the site's buttons to Colab
 
 PYTHON ?= python3
 TORCH_INDEX ?=

@@ -18,6 +18,7 @@ from course_utils.data.layout import (
 
 BATCH_NAMES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 BATCH_BYTES = 10_000 * (3 * 32 * 32 + 1)  # the least: pixels and a label each
+RESNET34_BYTES = 83 * 2**20  # the least
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def look_for_flowers102(data_dir: Path) -> Found | None:
     folder = data_dir / FLOWERS102_FOLDER
     if not folder.is_dir():
         return None
-    total = sum(1 for _ in (folder / "jpg").glob("image_*.jpg"))
+    total, _ = count_images([folder / "jpg"])
     names = ("imagelabels.mat", "setid.mat")
     missing = [name for name in names if not (folder / name).is_file()]
     if total < NUM_FLOWERS102:
@@ -88,8 +89,12 @@ def look_for_flowers102(data_dir: Path) -> Found | None:
 
 
 def look_for_resnet34(data_dir: Path) -> Found | None:
-    """Return whether ResNet-34's ImageNet weights lie in `data_dir`."""
-    return Found("the weights") if (data_dir / RESNET34_FILE).is_file() else None
+    """Return what of ResNet-34's ImageNet weights lies in `data_dir`."""
+    path = data_dir / RESNET34_FILE
+    if not path.is_file():
+        return None
+    whole = path.stat().st_size >= RESNET34_BYTES
+    return Found("the weights", "" if whole else "a part of the file")
 
 
 CATALOGUE = {

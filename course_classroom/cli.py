@@ -21,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; None for the process's own.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of any alphabet
     parser = argparse.ArgumentParser(prog="course", epilog=ENDINGS)
     version = f"resnet-course {course_version()}"
     parser.add_argument("--version", action="version", version=version)
@@ -64,6 +65,11 @@ def _add_prepare(commands: argparse._SubParsersAction) -> None:
         metavar="SET … DIR",
         help="the sets, then their folder (default: where lessons look)",
     )
+    prepare.add_argument(
+        "--verbose",
+        action="store_true",
+        help="without a network: name the hosts that could not be reached",
+    )
     prepare.set_defaults(run=_prepare, error=prepare.error)
 
 
@@ -79,7 +85,7 @@ def _add_predict(commands: argparse._SubParsersAction) -> None:
         "--checkpoint",
         metavar="PATH_OR_NAME",
         help="the network: a file that train() wrote, or the name of one that ships "
-        "(default: your own of lesson 06, else one that ships)",
+        "(default: your own of lesson 06, if it learnt from photos, else flowers)",
     )
     predict.add_argument(
         "--top-k",
@@ -122,12 +128,18 @@ def _prepare(arguments: argparse.Namespace) -> int:
         )
     from course_classroom.prepare import prepare  # httpx and others: a second
 
-    return prepare(names or list(CATALOGUE), folder)
+    return prepare(names or list(CATALOGUE), folder, verbose=arguments.verbose)
 
 
 def _predict(arguments: argparse.Namespace) -> int:
     if arguments.top_k < 1:
         arguments.error(f"--top-k is {arguments.top_k}; give at least 1")
+    from course_utils.data.images import missing_file
+
+    missing = [text for text in map(missing_file, arguments.sources) if text]
+    if len(missing) == len(arguments.sources):
+        print(*missing, sep="\n", file=sys.stderr)
+        return 1
     from course_classroom.predict import predict_all  # PyTorch: seconds
 
     return predict_all(

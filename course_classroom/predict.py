@@ -11,7 +11,7 @@ from course_utils.data.images import source_name
 from course_utils.prediction.folder import FolderPredictions, FolderRow, predict_folder
 from course_utils.prediction.predict import predict
 from course_utils.prediction.predictor import Predictor, load_predictor
-from course_utils.pretrained.choice import FLOWERS_RUN
+from course_utils.pretrained.choice import own_or_flowers
 from course_utils.training import CheckpointError
 
 
@@ -29,8 +29,8 @@ def predict_all(
 
     Args:
         sources: Paths, addresses and folders.
-        checkpoint: A path or the name of shipped weights; default lesson 06's own, else
-            the one that ships for flowers.
+        checkpoint: A path or the name of shipped weights; default lesson 06's own, if
+            it was trained on photos, else the one that ships for flowers.
         top_k: Classes to print for a single photo.
         csv_path: A file for the most probable class of every photo, if given.
         allow_private: See `load_image`.
@@ -40,9 +40,8 @@ def predict_all(
     """
     if csv_path and Path(csv_path).exists() and not csv_path.lower().endswith(".csv"):
         raise FileExistsError(f"{csv_path} exists and is no .csv; name another file.")
-    own = runs_dir() / FLOWERS_RUN
     try:
-        predictor = load_predictor(checkpoint or (own if own.is_file() else "flowers"))
+        predictor = load_predictor(checkpoint or own_or_flowers(runs_dir()))
     except CheckpointError as error:
         print(error, file=sys.stderr)
         return 1

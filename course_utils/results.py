@@ -16,8 +16,9 @@ from typing import Any
 import torch
 
 from course_utils._engine.files import write_atomically
+from course_utils._engine.places import results_dir
 from course_utils.data.arrays import ImageSplits
-from course_utils.session import Session, project_root
+from course_utils.session import Session
 from course_utils.training import History
 
 Result = dict[str, Any]
@@ -108,14 +109,14 @@ def load_results(prefix: str, folder: Path | None = None) -> list[Result]:
 
     Args:
         prefix: For example ``"03_cifar10_training"``.
-        folder: Where to look; default the course's ``results/``.
+        folder: Where to look; default the course's recorded runs.
 
     Raises:
         ValueError: If a file is not JSON.
 
     Taught in: lesson 03, "Results".
     """
-    folder = folder or project_root() / "results"
+    folder = folder or results_dir()
     results = []
     for path in sorted(folder.glob(f"{prefix}*.json")):
         try:

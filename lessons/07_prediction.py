@@ -328,15 +328,17 @@ print(f"the last batch has {len(listing.rows) % 16} files")
 #
 # ### From the web
 #
-# `predict` takes an address in place of a path. The one below is your own machine. Put
-# a photo's address there, for example this sunflower's:
+# `predict` takes an address in place of a path. Photos from outside go to `flowers`,
+# the network of photos. The address below is your own machine. Put a photo's address
+# there, for example this sunflower's:
 # <https://storage.googleapis.com/download.tensorflow.org/example_images/592px-Red_sunflower.jpg>
 
 # %%
 # Name a photo from the web
+photo_network = prediction.load_predictor("flowers", device=session.device)
 address = "http://127.0.0.1/photo.jpg"
 try:
-    print(prediction.predict(predictor, address))
+    print(prediction.predict(photo_network, address))
 except prediction.ImageError as error:
     print(error)
 
@@ -361,8 +363,8 @@ display(upload)
 # Name what was uploaded; run this again after each choice
 for photo_file in upload.value:
     print(photo_file["name"])
-    print(prediction.predict(predictor, bytes(photo_file["content"])))
-print(f"{len(upload.value)} photos uploaded")
+    print(prediction.predict(photo_network, bytes(photo_file["content"])))
+print(f"{len(upload.value)} photos uploaded, named by {photo_network.name}")
 
 # %% [markdown]
 # **So what:** files, addresses and bytes take one path, `load_image` and then the

@@ -1,6 +1,9 @@
 """How the pages of the course are made: from executed notebooks, without a network."""
 
+import json
+import os
 import re
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -49,14 +52,23 @@ mathjax_file = distribution("sphinx-mathjax-offline").locate_file(
     "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"
 )
 mathjax_path = "tex-svg-full.js"
-html_static_path = ["course.css", "favicon.svg", str(mathjax_file)]
+html_static_path = ["course.css", "print.js", "favicon.svg", str(mathjax_file)]
 html_css_files = ["course.css"]
+html_js_files = ["print.js"]
 html_favicon = "favicon.svg"
 
 html_theme = "sphinx_book_theme"
 html_title = "Deep residual networks, a course"
 html_show_sphinx = False
-html_show_search_summary = False  # a page read from a folder may fetch no other
+html_search_scorer = str(Path(__file__).with_name("search.js"))
+# The search fetches a page to show a part of it. A page read from a folder may fetch no
+# other, so it gets the text of all pages from a script.
+PAGES_JS = """const pages = %s;
+window.fetch = async (url) => ({
+  text: async () => `<div role="main">${pages[url]}</div>`,
+});
+"""
+page_texts = {}
 html_use_index = False  # the search and the glossary serve better
 html_domain_indices = False
 html_last_updated_fmt = None
@@ -73,6 +85,11 @@ html_theme_options = {
     "use_fullscreen_button": False,
     "navbar_persistent": [],  # the search field of the sidebar is enough
 }
+if os.environ.get("HOSTED"):  # buttons that open a lesson of the hosted edition
+    sys.path.append(str(Path(__file__).parents[1] / "tools"))
+    from hosted_edition import launch_buttons
+
+    html_theme_options |= launch_buttons(os.environ["HOSTED"])
 html_context = {"default_mode": "auto"}  # else the theme logs an error
 copybutton_exclude = ".linenos, .gp, .go"
 
@@ -102,7 +119,20 @@ def number_figures(app, doctree):
                     image["alt"] += f" ({number} of {len(images)})"
 
 
+def keep_text(app, pagename, templatename, context, doctree):
+    """Keep the text of each page, with its sections and terms, for the search page."""
+    if doctree:
+        body = re.sub(r'<a class="headerlink".+?</a>', "", context["body"])
+        text = re.sub(r"<(?!/?section|dt id=)[^>]+>", "", body.replace("</dt>", ": "))
+        page_texts[f"./{app.builder.get_target_uri(pagename)}"] = " ".join(text.split())
+    elif pagename == "search":  # comes last
+        script = Path(app.outdir, "_static", "pages.js")
+        script.write_text(PAGES_JS % json.dumps(page_texts), "utf-8")
+        app.add_js_file(script.name, loading_method="defer")
+
+
 def setup(app):
     """Connect the functions above."""
     app.connect("autodoc-process-docstring", sections_as_fields, priority=900)
     app.connect("doctree-read", number_figures)
+    app.connect("html-page-context", keep_text)

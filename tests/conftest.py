@@ -1,4 +1,4 @@
-"""What every test stands on: no variable of the course, a cache of its own."""
+"""What every test stands on: no variable of the course, a cache and runs of its own."""
 
 import os
 import shutil
@@ -24,12 +24,19 @@ def shared_cache():
     return Path(os.environ["COURSE_CACHE"])
 
 
+@pytest.fixture(scope="session")
+def shared_runs():
+    """One folder for checkpoints and marks, which is not the reader's."""
+    return Path(os.environ["COURSE_RUNS"])
+
+
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch, shared_cache):
+def clean_environment(monkeypatch, shared_cache, shared_runs):
     for name in [name for name in os.environ if name.startswith("COURSE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COURSE_CACHE", str(shared_cache))
     monkeypatch.setenv("COURSE_OFFLINE", "1")
+    monkeypatch.setenv("COURSE_RUNS", str(shared_runs))
     yield
     plt.close("all")
 

@@ -53,7 +53,7 @@ INSPECT = r"""
       .map(h => Number(h.tagName[1])),
     formulas: every("mjx-container svg", s => s.getBoundingClientRect().width),
     badFormulas: document.querySelectorAll("[data-mml-node=merror]").length,
-    closed: every(".bd-article details", d => d.lastElementChild.checkVisibility(
+    shown: every(".bd-article details", d => d.lastElementChild.checkVisibility(
       {contentVisibilityAuto: true})),
     sidebars: every(".bd-sidebar-primary, .bd-sidebar-secondary, .bd-header-article",
                     seen).filter(Boolean).length,

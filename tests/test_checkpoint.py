@@ -79,6 +79,16 @@ def test_a_truncated_file_is_named(path, kept):
         load_model(path)
 
 
+def test_a_single_changed_byte_is_noticed(path):
+    whole, weights = path.read_bytes(), cifar_resnet(8).state_dict()
+    torch.save({"model": weights}, path)
+    whole = path.read_bytes()
+    middle = whole.index(weights["layer3.0.conv2.weight"].numpy().tobytes())
+    path.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_checkpoint(path)
+
+
 class Trap:
     """Writes a file when it is unpickled."""
 
@@ -134,6 +144,11 @@ def test_another_network_is_named(path):
         ({"family": "CifarResNet", "width": 9}, "not of one of the course's networks"),
         ({"family": "ResNet", "block": "eval"}, "not of one of the course's networks"),
         ({"family": "ResNet"}, "not of one of the course's networks"),
+        (
+            {"family": "CifarResNet", "depth": 8, "num_classes": -1},
+            "not of one of the course's networks",
+        ),
+        (7, "not of one of the course's networks"),
     ],
 )
 def test_a_description_that_builds_nothing_is_refused(tmp_path, architecture, message):

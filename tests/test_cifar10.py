@@ -211,11 +211,15 @@ def test_sketches_of_the_splits_differ():
     assert not seen[0] & seen[1]
 
 
-def test_failed_download_means_sketches(tmp_path, monkeypatch, capsys):
+def test_without_a_network_one_line_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("COURSE_OFFLINE")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(cifar10, "URLS", ("http://127.0.0.1:9/cifar.tar.gz",))
-    assert not load_cifar10(tmp_path).is_photos
-    assert "Using the built-in sketches" in capsys.readouterr().out
+    line = "No network: using the built-in drawings (course prepare cifar10 later)\n"
+    for drawing in ("Drawing 100 sketches, once …\n", ""):  # the second is remembered
+        assert not load_cifar10(tmp_path / "data").is_photos
+        assert capsys.readouterr().out == line + drawing
+    assert not (tmp_path / "data").exists()
 
 
 def test_unwritable_cache_is_survived(photo_folder, tmp_path, monkeypatch, capsys):

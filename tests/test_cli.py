@@ -109,6 +109,40 @@ def test_failure_is_one_sentence_and_is_tried_again(mirror, capsys):
         assert len(bad.ranges) == count
 
 
+NOBODY = "http://127.0.0.1:9/data.tar.gz"
+
+
+def test_without_a_network_it_is_one_line_and_nothing_is_left(
+    mirror, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(cifar10, "URLS", [NOBODY])
+    line = "No network: using the built-in drawings (course prepare cifar10 later)\n"
+    assert main(["prepare", "cifar10", "room"]) == 1
+    in_room = line.replace("cifar10", "cifar10 room")
+    assert capsys.readouterr() == ("", in_room)
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    assert main(["prepare", "--all", "--verbose"]) == 1
+    hosts, *said = capsys.readouterr().err.splitlines(keepends=True)
+    assert hosts.startswith("cifar10: 127.0.0.1:9 cannot be reached: ")
+    assert said == [line]
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_where_another_set_comes_nobody_says_that_there_is_no_network(
+    mirror, capsys, monkeypatch
+):
+    mirror(sends(ARCHIVE))
+    sets = {name: CATALOGUE[name] for name in ("flowers", "cifar10")}
+    for module in (cli, prepare):
+        monkeypatch.setattr(module, "CATALOGUE", sets)
+    monkeypatch.setattr(flowers, "URLS", [NOBODY])
+    assert main(["prepare", "--all", "room"]) == 1
+    out, error = capsys.readouterr()
+    assert "cifar10 is ready in" in out
+    later = "(course prepare flowers room later)"
+    assert error.endswith(f"\nNo mirror answers: using the built-in drawings {later}\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -270,18 +304,31 @@ def test_the_command_names_its_commands_and_its_version(capsys):
     assert out.endswith(f"resnet-course {project['version']}\n")
 
 
-def test_the_command_line_is_quick_to_say_what_it_can():
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["a.jpg", "--top-k", "0"], "usage: .*IMAGE_OR_URL_OR_FOLDER.*give at least 1"),
+        (["nosuch.jpg"], f"There is no file nosuch.jpg: .* folder, which is {ROOT}[.]"),
+        (
+            ["no.jpg", "nor.png"],
+            "There is no file no.jpg: .*\nThere is no file nor.png",
+        ),
+    ],
+)
+def test_the_command_line_is_quick_to_say_what_it_can(words, said):
     code = (
         "import sys\n"
         "from course_classroom.cli import main\n"
-        "try: main(['predict', 'a.jpg', '--top-k', '0'])\n"
-        "except SystemExit: print(sorted({'torch', 'httpx'} & set(sys.modules)))"
+        "try: status = main(['predict', *sys.argv[1:]])\n"
+        "except SystemExit as stop: status = stop.code\n"
+        "print(sorted({'torch', 'httpx'} & set(sys.modules)))\n"
+        "sys.exit(status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.stdout == "[]\n"
-    assert "IMAGE_OR_URL_OR_FOLDER" in done.stderr
+    assert (done.stdout, bool(done.returncode)) == ("[]\n", True)
+    assert re.match(said, done.stderr, re.DOTALL)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +410,15 @@ def test_predict_goes_on_after_a_source_that_fails(photos, capsys):
     assert float(in_folder["prob"]) == pytest.approx(float(alone["prob"]), abs=1e-5)
 
 
+def test_predict_names_what_the_terminal_has_no_letters_for(photos, monkeypatch):
+    (photos / "é.png").rename(photos / "照片.png")
+    terminal = io.TextIOWrapper(io.BytesIO(), "latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert main(["predict", "photos/照片.png"]) == 0
+    terminal.flush()
+    assert rb"photos/\u7167\u7247.png" in terminal.buffer.getvalue()
+
+
 def test_predict_takes_the_readers_own_network_first(photos, capsys, tmp_path):
     assert main(["predict", "photos/é.png"]) == 0
     out = capsys.readouterr().out
@@ -372,6 +428,19 @@ def test_predict_takes_the_readers_own_network_first(photos, capsys, tmp_path):
     shutil.copy(pretrained_path("cifar10"), own)
     assert main(["predict", "photos/é.png"]) == 0
     assert capsys.readouterr().out.startswith(f"network  {own}, 10 classes\n")
+
+
+def test_predict_does_not_ask_a_network_of_drawings_about_photos(
+    photos, capsys, tmp_path
+):
+    own = tmp_path / "runs" / "06_transfer_learning" / "best.pt"
+    own.parent.mkdir(parents=True)
+    shutil.copy(pretrained_path("flower-sketches"), own)
+    assert main(["predict", "photos/é.png"]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"network  not {own}, which was trained on sketches, but:\n"
+        "network  the pretrained 'flowers', 5 classes\n"
+    )
 
 
 @pytest.mark.parametrize(

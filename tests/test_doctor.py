@@ -1,6 +1,7 @@
 """The doctor: what it sees, what mends it, and that nothing stops it."""
 
 import errno
+import itertools
 import json
 import os
 import shlex
@@ -25,6 +26,14 @@ ROOT = Path(__file__).parent.parent
 def by_name(found):
     """The lines of a check, by what they are about."""
     return {line.what: line for line in found}
+
+
+def as_one_line(mend):
+    """The command that a report begins with, as a shell reads its lines."""
+    lines = itertools.takewhile(
+        lambda line: line[:1] == " ", mend.lstrip("\n").split("\n")
+    )
+    return " ".join(line.strip().removesuffix(" \\") for line in lines)
 
 
 @pytest.fixture
@@ -61,7 +70,7 @@ def test_a_broken_pytorch_is_a_line_with_the_command_that_mends_it(tmp_path):
     assert done.stderr == ""
     report, mend = done.stdout.split("mend it with:", 1)
     assert "\nproblem  PyTorch    cannot be imported (OSError: libtorch.so" in report
-    mend = mend.splitlines()[1].strip()
+    mend = as_one_line(mend)
     assert mend.startswith(f"{sys.executable} -m pip install -c ")
     assert mend.endswith("--force-reinstall --no-deps torch torchvision")
 
@@ -249,6 +258,9 @@ def test_flowers102_and_weights(data):
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
     found = by_name(places.check_data())
+    assert found["resnet34"].text.startswith("incomplete (the weights)")
+    os.truncate(weights, 83 * 2**20)
+    found = by_name(places.check_data())
     assert found["resnet34"][::2] == ("ok", "the weights")
     assert "missing: imagelabels.mat, 8189 of 8189" in found["flowers102"].text
 
@@ -284,7 +296,7 @@ def test_the_network_is_asked_for_one_head_or_not_at_all(monkeypatch):
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(places, "CIFAR10_MIRROR", address)
         (line,) = places.check_network()
-    assert line.mark == "note"
+    assert (line.mark, "cannot be reached (no answer)" in line.text) == ("note", True)
 
 
 def test_a_check_that_fails_is_a_note_and_the_rest_goes_on(monkeypatch, capsys):
@@ -292,14 +304,18 @@ def test_a_check_that_fails_is_a_note_and_the_rest_goes_on(monkeypatch, capsys):
         raise RuntimeError("no such thing")
 
     monkeypatch.setattr(machine, "check_packages", broken)
-    long = Line("ok", "PyTorch", "word " * 30, "a command " * 20)
+    words = ["a", "'b  c'", "longer"] * 20
+    mend = shlex.join(["printf", r"%s\n", *words])
+    long = Line("ok", "PyTorch", "word " * 30 + "/folder" * 30, mend)
     monkeypatch.setattr(machine, "check_torch", lambda: [long])
     assert report.doctor() == 0
     out = capsys.readouterr().out
     assert "note     packages   could not be looked at (no such thing)\n" in out
-    wrapped, after = out.split("mend it with:\n")[0], out.split("mend it with:\n")[1]
-    assert max(map(len, wrapped.splitlines())) <= 80
-    assert after.splitlines()[0].split() == ("a command " * 20).split()
+    assert max(map(len, out.splitlines())) <= 80
+    block = out.split("mend it with:\n")[1].split("\nnote ")[0]
+    assert block.count("\n") > 2
+    pasted = subprocess.run(["sh", "-c", block], capture_output=True, text=True)
+    assert pasted.stdout.splitlines() == words
     assert out.endswith(": nothing prevents the lessons from running.\n")
     monkeypatch.setenv("COURSE_PROFILE", "fast")
     assert report.doctor() == 1

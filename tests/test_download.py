@@ -1,8 +1,10 @@
 """Downloads: from mirrors that are good, bad, slow or silent; and unpacking."""
 
+import errno
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from local_server import head
 from course_utils._engine import download as module
 from course_utils._engine.download import (
     DownloadError,
+    NoNetwork,
     download,
     extract,
     forget_failures,
@@ -110,7 +113,6 @@ def endless(handler, server):
         (status(404), "answered 404 Not Found", 1000),
         (status(503), "answered 503 Service Unavailable", 1000),
         (web_page, "answered with a web page", 1000),
-        (silent, "did not answer within", 1000),
         (stalls(BODY, after=500), "broke off: timed out", 1500),
         (sends(BODY, stop_after=1000), "broke off", 2000),
         (crawls(BODY), "sends below 100 kB/s", None),
@@ -123,19 +125,45 @@ def endless(handler, server):
 def test_what_a_bad_mirror_leaves_is_what_the_next_continues(
     mirror, target, part, monkeypatch, answer, reason, kept
 ):
-    monkeypatch.setattr(module, "FIND_S" if answer is silent else "WINDOW_S", 1)
+    monkeypatch.setattr(module, "WINDOW_S", 1)
     part.write_bytes(BODY[:1000])
     bad, good = mirror(answer), mirror(sends(BODY))
-    with pytest.raises(DownloadError, match=f"{bad.host} .*{reason}.*COURSE_DATA=DIR"):
+    told = f"{bad.host} .*{reason}.*COURSE_DATA=DIR"
+    with pytest.raises(DownloadError, match=told) as caught:
         fetch(target, bad)
     assert not target.exists()
     size = part.stat().st_size if part.exists() else 0
     assert size == kept or kept is None
+    assert ("what has arrived is kept" in str(caught.value)) == part.exists()
 
     forget_failures()
     fetch(target, good)
     assert target.read_bytes() == BODY
     assert good.ranges == [f"bytes={kept}-"] or kept is None
+
+
+def test_where_nobody_answers_there_is_no_network(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FIND_S", 1)
+    target = tmp_path / "new" / "room" / "data.tar.gz"
+    mute, gone = mirror(silent), mirror(silent)
+    gone.close()
+    asked = f"{mute.host} did not answer within .*; {gone.host} cannot be reached"
+    for hosts in (asked, "within the last ten minutes"):
+        with pytest.raises(NoNetwork, match="No network to fetch Photos") as caught:
+            fetch(target, mute, gone)
+        assert "127.0.0.1" not in str(caught.value)
+        assert re.search(hosts, caught.value.hosts)
+        assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+    assert mute.ranges == [FROM_0]
+
+
+@pytest.mark.parametrize("answer", [status(404), sends(BODY, stop_after=0)])
+def test_a_download_that_brought_nothing_leaves_nothing(mirror, tmp_path, answer):
+    target = tmp_path / "new" / "room" / "data.tar.gz"
+    with pytest.raises(DownloadError, match=r"COURSE_DATA=built-in\.$") as caught:
+        fetch(target, mirror(answer))
+    assert not isinstance(caught.value, NoNetwork)
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
 def test_garbage_that_another_mirror_began_with_is_not_this_ones_fault(mirror, target):
@@ -209,7 +237,7 @@ def test_failure_is_remembered_for_ten_minutes(mirror, target, tmp_path):
     with pytest.raises(DownloadError, match=told):
         fetch(target, one, two, three)
     with pytest.raises(DownloadError, match="within the last ten minutes"):
-        fetch(target, one, two, three)
+        fetch(target, one, two, three)  # the mirrors refused: there is a network
     assert len(one.ranges) == 1
     (memory,) = (tmp_path / "cache").iterdir()
     os.utime(memory, (0, memory.stat().st_mtime - 601))
@@ -241,6 +269,17 @@ def test_wrong_network_settings_are_one_sentence(mirror, target, monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://nowhere")
     with pytest.raises(DownloadError, match="proxy"):
         fetch(target, mirror(sends(BODY)))
+
+
+def test_a_network_drive_without_locks_is_filled_all_the_same(
+    mirror, target, monkeypatch
+):
+    def no_locks(lock, timeout):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.FileLock, "acquire", no_locks)
+    fetch(target, mirror(sends(BODY)))
+    assert target.read_bytes() == BODY
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -29,6 +29,10 @@ EVERY = pytest.mark.parametrize(
 WRONG = [pytest.param(*row, id=f"{n}-{row[0]}") for n in TABLES for row in TABLES[n]]
 
 
+def test_every_check_has_a_name_of_its_own():
+    assert len(BY_NAME) == len(EXERCISES)
+
+
 @EVERY
 def test_a_stub_is_not_solved_yet_and_its_solution_is_right(exercise, capsys):
     passed, (line,) = verdict(exercise.judge, exercise.stub, capsys)

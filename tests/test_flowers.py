@@ -133,7 +133,7 @@ def test_a_missing_class_is_named(data_dir, refused):
 def test_too_few_photos_of_a_class(data_dir, refused):
     for path in list((data_dir / "flower_photos" / "daisy").iterdir())[:3]:
         path.unlink()
-    assert re.search("Class 0 has 9 images", refused(data_dir))
+    assert re.search("The class daisy has 9 images", refused(data_dir))
 
 
 def test_a_damaged_photo_is_named(data_dir, refused):
@@ -191,12 +191,16 @@ def test_downloaded_once(mirror, tmp_path):
     assert len(good.ranges) == 1
 
 
-@pytest.mark.parametrize("empty", [True, False])
-def test_prepare_fills_in_a_missing_class(mirror, data_dir, empty):
+@pytest.mark.parametrize("left", ["nothing", "the folder", "photos of 0 bytes"])
+def test_prepare_fills_in_a_missing_class(mirror, data_dir, left):
     good = mirror(sends(ARCHIVE))
-    shutil.rmtree(data_dir / "flower_photos" / "roses")
-    if empty:
-        (data_dir / "flower_photos" / "roses").mkdir()
+    roses = data_dir / "flower_photos" / "roses"
+    shutil.rmtree(roses)
+    if left != "nothing":
+        roses.mkdir()
+    if left == "photos of 0 bytes":
+        for index in range(10):
+            (roses / f"{index}.jpg").touch()
     prepare_flowers(data_dir)
     counts = np.bincount(load_flowers(data_dir).labels)
     assert counts.tolist() == [12, 12, 10, 12, 12]

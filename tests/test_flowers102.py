@@ -202,12 +202,15 @@ def test_what_is_missing_is_fetched_and_no_more(mirrors, data_dir):
     assert [len(mirrors[name].ranges) for name in FILES] == [0, 0, 1]
 
 
-def test_lost_photos_come_back_from_the_archive(mirrors, made, data_dir):
+@pytest.mark.parametrize("emptied", [True, False])
+def test_lost_photos_come_back_from_the_archive(mirrors, made, data_dir, emptied):
     shutil.copy(made / "102flowers.tgz", data_dir / "flowers-102")
     lost = data_dir / "flowers-102" / "jpg" / "image_00003.jpg"
     lost.unlink()
+    if emptied:
+        lost.touch()
     prepare_flowers102(data_dir)
-    assert lost.is_file()
+    assert lost.stat().st_size
     assert [len(mirrors[name].ranges) for name in FILES] == [0, 0, 0]
 
 

@@ -1,4 +1,4 @@
-"""`make lab` in a real browser: lesson 02 is run, an exercise answered by typing."""
+"""`make lab` in a real browser: the start page, a lesson run, an exercise answered."""
 
 import os
 import socket
@@ -29,7 +29,14 @@ ALL_RAN = f"""() => {CODE}.every(cell => cell.model.executionCount)
   && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'"""
 OUTPUTS = f"{CODE}.flatMap(cell => cell.model.outputs.toJSON())"
 IS_EXERCISE = "cell => (cell.model.getMetadata('tags') || []).includes('exercise')"
+TO_START = f"""() => {{
+  window.jupyterapp.commands.execute('docmanager:open', {{path: '{lab.START}'}});
+}}"""
+READY = f"""name => window.jupyterapp && {NOTEBOOK}?.content?.widgets
+  && {NOTEBOOK}.context.path === name
+  && {NOTEBOOK}.sessionContext?.session?.kernel?.status === 'idle'"""
 EXERCISE = f"{CODE}.find({IS_EXERCISE})"
+ACTIVE = ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell.jp-mod-active"
 TO_EXERCISE = f"""() => {{
   const content = {NOTEBOOK}.content;
   content.activeCellIndex = content.widgets.findIndex({IS_EXERCISE});
@@ -69,7 +76,7 @@ def address(tmp_path):
             break
     else:
         pytest.fail("JupyterLab did not start:\n" + "".join(printed))
-    yield f"http://127.0.0.1:{port}/lab/tree"
+    yield f"http://127.0.0.1:{port}"
     family = [*psutil.Process(process.pid).children(recursive=True), process]
     for member in family:
         member.kill()
@@ -85,7 +92,7 @@ def page(browser):
 def answer(page, value):
     """Type an answer into the exercise, run it, and return what the check says."""
     page.evaluate(TO_EXERCISE)
-    editor = page.locator(".jp-Cell.jp-mod-active .cm-content")
+    editor = page.locator(f"{ACTIVE} .cm-content")
     editor.click()
     page.keyboard.press("ControlOrMeta+A")
     page.keyboard.insert_text(ANSWER.format(value))
@@ -96,18 +103,21 @@ def answer(page, value):
         f" && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'",
         arg=count,
     )
-    return page.locator(".jp-Cell.jp-mod-active .jp-OutputArea").inner_text()
+    return page.locator(f"{ACTIVE} .jp-OutputArea").inner_text()
 
 
-def test_a_lesson_runs_and_an_exercise_is_answered(address, page):
-    page.goto(f"{address}/{LESSON}.ipynb", timeout=120_000)
-    page.wait_for_function(
-        f"() => window.jupyterapp && {NOTEBOOK}?.content?.widgets"
-        f" && {NOTEBOOK}.sessionContext?.session?.kernel?.status === 'idle'",
-        timeout=120_000,
-    )
+def test_from_the_start_page_a_lesson_runs_and_an_exercise_is_answered(address, page):
+    page.goto(address, timeout=120_000)
+    page.wait_for_function(READY, arg=lab.START, timeout=120_000)
+    row = page.locator("tr", has_text="The number in the name")
+    assert "○ ★ The number in the name" in row.inner_text()
+    row.get_by_role("link").click()
+    page.wait_for_function(READY, arg=f"{LESSON}.ipynb", timeout=120_000)
     page.evaluate(RUN_ALL)
     page.wait_for_function(ALL_RAN, timeout=600_000)
+    verdicts = page.evaluate(f"{OUTPUTS}.map(output => output.text || '')")
+    assert sum("Not solved yet" in text for text in verdicts) == 3
+    assert not any("✓" in text for text in verdicts)  # no solution ran
 
     menus = page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
     assert "Help" in menus
@@ -131,3 +141,9 @@ def test_a_lesson_runs_and_an_exercise_is_answered(address, page):
     right = answer(page, f"2 + {each} * sum(layers)")
     assert "✓" in right
     assert "✗" not in right
+
+    page.evaluate(TO_START)
+    page.wait_for_function(READY, arg=lab.START, timeout=120_000)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(ALL_RAN, timeout=120_000)
+    assert "✓ ★ The number in the name" in row.inner_text()

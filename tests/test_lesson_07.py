@@ -2,12 +2,14 @@
 
 from types import SimpleNamespace
 
+import jupytext
 import numpy as np
 import pytest
 import torch
-from lesson_code import definitions
+from lesson_code import LESSONS, definitions
 from sklearn.metrics import roc_auc_score
 
+from course_utils.data.images import sample_photos
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import PackedPhotos, evaluation_transform, pack
 from course_utils.models import cifar_resnet
@@ -126,6 +128,20 @@ def test_a_network_of_other_classes_is_passed_over(tmp_path, capsys):
     trained_on(theirs, tmp_path)
     assert own_or_shipped(session_at(tmp_path), flowers()) == "flower-sketches"
     assert "trained on other data" in capsys.readouterr().out
+
+
+def test_uploads_are_named_by_the_network_of_photos(lesson, capsys):
+    cells = jupytext.read(LESSONS / f"{NAME}.py", fmt="py:percent").cells
+    content = sample_photos()["flower"].read_bytes()
+    photo = {"name": "mine.jpg", "content": memoryview(content)}
+    scope = {**lesson, "upload": SimpleNamespace(value=(photo,))}  # no `predictor`
+    for goal in ("# Name a photo from the web", "# Name what was uploaded"):
+        (code,) = (cell.source for cell in cells if cell.source.startswith(goal))
+        exec(code, scope)
+    _, name, *classes, last = capsys.readouterr().out.splitlines()
+    assert name == "mine.jpg"
+    assert [line.split()[0] for line in classes] == ["class:"] * 5
+    assert last == "1 photos uploaded, named by the pretrained 'flowers'"
 
 
 def best_last(probabilities, class_indices, k):

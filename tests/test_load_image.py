@@ -11,6 +11,7 @@ import pytest
 from image_server import file_of, png_header
 from PIL import ExifTags, Image, ImageFile
 from PIL.Image import Transpose
+from PIL.PngImagePlugin import PngInfo
 
 from course_utils.data.images import source_name
 from course_utils.prediction import ImageError, load_image, sample_photos
@@ -153,6 +154,9 @@ SVG = b"<?xml version='1.0'?>\n<!-- drawn --><svg xmlns='http://www.w3.org/2000/
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 JPEG = file_of(Image.effect_noise((64, 64), 50), "JPEG")
 PNG = file_of(Image.effect_noise((64, 64), 50))
+TEXT = PngInfo()
+TEXT.add_text("history", "a" * (2**20 + 1), zip=True)  # Pillow unpacks 1 MiB at most
+LONG_TEXT = file_of(Image.new("L", (4, 4)), pnginfo=TEXT)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +173,8 @@ PNG = file_of(Image.effect_noise((64, 64), 50))
         pytest.param(b"Rate limit", "is text, expected", id="text"),
         pytest.param(b"\1\2\0\3" * 99, "is no known image", id="noise"),
         pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n", "expected a photo", id="postscript"),
-        pytest.param(JPEG[:30], "damaged at its beginning", id="jpeg-header-only"),
+        pytest.param(JPEG[:30], "a damaged or overlong start", id="jpeg-header-only"),
+        pytest.param(LONG_TEXT, "a damaged or overlong start", id="png-long-text"),
         pytest.param(JPEG[: len(JPEG) // 2], "is damaged or cut off", id="jpeg-half"),
         pytest.param(JPEG[:-20], "is damaged or cut off", id="jpeg-end-missing"),
         pytest.param(PNG[: len(PNG) // 2], "is damaged or cut off", id="png-half"),
@@ -315,6 +320,7 @@ def test_paths_without_a_photo_are_refused(tmp_path, monkeypatch):
     def refuse(*args):
         raise PermissionError(13, "Permission denied")
 
+    (tmp_path / "a.jpg").touch()
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(ImageError, match=r"cannot be read \(Permission denied\)"):
         load_image(tmp_path / "a.jpg")

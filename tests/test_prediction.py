@@ -1,8 +1,12 @@
 """Predictions: what a checkpoint brings, one photo, a folder, and the figure."""
 
+import copy
 import csv
 import dataclasses
+import errno
+import math
 import threading
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -154,6 +158,13 @@ def test_class_names_that_do_not_fit_are_refused(model):
         predict(predictor, noise(0))
 
 
+def test_weights_that_are_no_numbers_are_refused(checkpoint):
+    checkpoint["model"] = copy.deepcopy(checkpoint["model"])
+    checkpoint["model"]["fc.bias"][1] = math.nan
+    with pytest.raises(CheckpointError, match="outputs that are no finite numbers"):
+        predict(checkpoint, noise(0))
+
+
 def test_every_part_gets_its_mode_back(model):
     predictor = load_predictor(model, INFO)
     expected = predict(predictor, noise(0)).probabilities
@@ -300,6 +311,15 @@ def test_what_cannot_be_predicted_is_refused(checkpoint, folder, tmp_path):
         predict_folder(checkpoint, folder, 0)
     with pytest.raises(ValueError, match="top_k is 0; give at least 1"):
         predict(checkpoint, noise(0), 0)
+
+
+def test_a_folder_that_cannot_be_read_says_why(checkpoint, folder, monkeypatch):
+    def forbidden(folder):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(ImageError, match=r"photos cannot be read \(Permission"):
+        predict_folder(checkpoint, folder)
 
 
 def test_no_more_than_a_batch_is_held(checkpoint, tmp_path, monkeypatch):

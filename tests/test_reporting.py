@@ -8,6 +8,7 @@ import torch
 from lesson_code import verdict
 from torch import nn
 
+from course_classroom.checks.marks import solved
 from course_classroom.checks.reporting import Wrong, exercise
 from course_classroom.checks.values import (
     module,
@@ -167,6 +168,21 @@ def test_a_check_leaves_the_readers_random_numbers_alone(capsys):
     assert torch.rand(1) == expected
     doubles(draws)
     assert drawn[0] == drawn[1] != expected
+
+
+def test_only_a_check_that_passes_is_marked(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    doubles(lambda x: x)
+    doubles(unsolved)
+    assert solved() == set()
+    doubles(lambda x: 2 * x)
+    assert solved() == {"doubles"}
+
+
+def test_a_mark_that_cannot_be_written_disturbs_no_check(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "file"))
+    assert verdict(doubles, lambda x: 2 * x, capsys) == (True, ["✓ It doubles."])
 
 
 def test_numbers_and_truths_of_all_kinds_are_read():

@@ -22,6 +22,7 @@ from course_utils.session import seed_everything
 from course_utils.training import (
     CheckpointError,
     load_checkpoint,
+    state,
     train,
     train_one_epoch,
 )
@@ -148,6 +149,20 @@ def test_after_an_interruption_everything_is_as_after_the_last_epoch(tmp_path, r
     assert same_state(state, last["random"][0]["loader"])
 
 
+def test_interrupted_while_saving_it_names_the_epochs_that_are_saved(
+    tmp_path, capsys, monkeypatch
+):
+    def press_stop(path, checkpoint):
+        if path.name == "last.pt" and len(checkpoint["history"]["lr"]) == 2:
+            raise KeyboardInterrupt
+        save_checkpoint(path, checkpoint)
+
+    monkeypatch.setattr(state, "save_checkpoint", press_stop)
+    _, history = small.run(tmp_path)
+    assert "Finished epochs: 1; resume=True" in capsys.readouterr().out
+    assert len(history) == len(load_checkpoint(tmp_path / "last.pt")["history"]["lr"])
+
+
 def test_interrupted_in_the_first_epoch_it_is_as_before(tmp_path):
     stop = small.RaiseAt(2, KeyboardInterrupt())
     broken, history = small.run(tmp_path, criterion=stop)
@@ -236,6 +251,10 @@ def cycle_of(steps):
     return lambda optimizer: OneCycleLR(optimizer, 0.1, total_steps=steps)
 
 
+def cycle_to(lr):
+    return lambda optimizer: OneCycleLR(optimizer, lr, total_steps=15)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -246,6 +265,7 @@ def cycle_of(steps):
         ({"scheduler": lambda opt: CosineAnnealingLR(opt, 15)}, r"LR\(15\)' here"),
         ({"depth": 14}, "depth 8 there, 14 here"),
         ({"optimizer": AdamW}, "optimizer 'SGD' there, 'AdamW' here"),
+        ({"scheduler": cycle_to(0.5)}, r"first rates \[0\.004.* there, \[0\.02\] here"),
     ],
 )
 def test_a_resume_that_does_not_fit_is_refused(straight, changes, message):
@@ -264,6 +284,19 @@ def test_a_resume_that_does_not_fit_is_refused(straight, changes, message):
     assert same_state(model.state_dict(), before[1])
 
 
+@pytest.mark.parametrize("lost", ["optimizer", "random"])
+def test_a_file_that_lacks_an_entry_is_refused_and_nothing_is_touched(tmp_path, lost):
+    small.run(tmp_path, num_epochs=1)
+    last = load_checkpoint(tmp_path / "last.pt")
+    del last[lost]
+    save_checkpoint(tmp_path / "last.pt", last)
+    options = small.setting(tmp_path)
+    before = copy.deepcopy(options["model"].state_dict())
+    with pytest.raises(CheckpointError, match=f"does not fit .*KeyError: '{lost}'"):
+        train(**options, resume=True)
+    assert same_state(options["model"].state_dict(), before)
+
+
 def test_a_run_without_a_fingerprint_still_goes_on(tmp_path, straight):
     """Files of earlier versions have none."""
     small.run(tmp_path, num_epochs=2)
@@ -274,20 +307,22 @@ def test_a_run_without_a_fingerprint_still_goes_on(tmp_path, straight):
     assert without_seconds(resumed) == without_seconds(straight[2])
 
 
-def test_where_nothing_can_be_saved_the_sentence_says_so(tmp_path):
+def test_where_nothing_can_be_saved_it_says_so_before_it_trains(tmp_path):
     (tmp_path / "file").touch()
+    never = small.RaiseAt(1, AssertionError())
     with pytest.raises(OSError, match="could not be written"):
-        small.run(tmp_path / "file" / "run", num_epochs=1)
+        small.run(tmp_path / "file" / "run", num_epochs=1, criterion=never)
 
 
-def test_a_full_disk_keeps_the_epochs_that_were_saved(tmp_path):
+@pytest.mark.parametrize("free", [5_000, 100_000])
+def test_a_full_disk_keeps_the_epochs_that_were_saved(tmp_path, free):
     resource = pytest.importorskip("resource")
     small.run(tmp_path, num_epochs=2)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # as if it were full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))  # as if it were full
     try:
-        with pytest.raises(OSError, match=r"what was there before is unchanged"):
+        with pytest.raises(OSError, match=r"\(File too large\); what was there before"):
             small.run(tmp_path, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

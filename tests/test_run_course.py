@@ -82,6 +82,7 @@ def test_deep_dives_run_where_they_are_asked_for(tmp_path, monkeypatch, names, r
 def test_course_never_downloads_and_spares_the_readers_runs(monkeypatch, tmp_path):
     monkeypatch.setenv("COURSE_OFFLINE", "0")
     monkeypatch.setenv("COURSE_DATA", "photos")
+    monkeypatch.setenv("COURSE_RUNS", "the reader's")
     environment = run_course.course_environment(tmp_path)
     assert environment["COURSE_OFFLINE"] == "1"
     assert environment["COURSE_PROFILE"] == "quick"
@@ -95,10 +96,11 @@ def test_the_site_is_that_of_the_lessons_that_ran(course):
     assert made == {"01_sums", "01b_more", "02_fails"}
     landing = (pages / "index.html").read_text(encoding="utf-8")
     assert 'href="notebooks/01_sums.html"' in landing
+    results = (pages / "results.html").read_text(encoding="utf-8")
     assert re.search(
-        r"test accuracy 84.2 %.*test accuracy 84.2 %.*failed", landing, re.S
+        r"test accuracy 84.2 %.*test accuracy 84.2 %.*failed", results, re.S
     )
-    assert "Deep dives that did not run: 02b_other." in landing
+    assert "Deep dives that did not run: 02b_other." in results
     assert len(re.findall("↳ 01b More sums</a>", landing)) == 1
     assert re.search(r'Deep dive: <a [^>]*href="notebooks/01b_more.html"', landing)
     lesson = (pages / "notebooks" / "01_sums.html").read_text(encoding="utf-8")

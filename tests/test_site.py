@@ -78,6 +78,18 @@ def test_a_work_stands_once_in_the_references_with_its_lessons(soups):
     assert not [text for text in items if items.count(text) > 1]
 
 
+def test_the_notebook_to_take_away_says_what_it_needs(site, soups):
+    for name in (name for name in soups if name.startswith("notebooks/")):
+        source = (site / "_sources" / name).with_suffix(".ipynb")
+        first = nbformat.read(source, as_version=4).cells[0].source
+        assert re.search("`course_utils`.+`make lab`", first, re.S)
+        assert "To run this notebook" not in soups[name].text
+
+
+def test_the_first_page_begins_with_the_lessons(soups):
+    assert "The lessons" in soups["index.html"].select_one("article h2").text
+
+
 def test_a_table_that_a_cell_displays_is_a_table(soups):
     for path in NOTEBOOKS.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
@@ -252,19 +264,26 @@ def test_headings_are_in_order(inspected):
     assert by_page(inspected, bad) == {}
 
 
-def test_print_shows_solutions_and_no_sidebars(inspected):
+def test_print_shows_no_sidebars_and_leaves_closed_what_is_closed(inspected):
     lesson = "notebooks/01_residual_blocks.html"
     assert by_page({"print": inspected["print"]}, lambda facts: facts["sidebars"]) == {}
     assert inspected["laptop, dark"][lesson]["sidebars"] > 0
-    assert set(inspected["print"][lesson]["closed"]) == {True}
+    assert set(inspected["print"][lesson]["shown"]) == {False}
 
 
-def test_a_lesson_prints_as_pdf(site, browser, outside, tmp_path):
-    page = open_page(browser, outside)
+def test_a_lesson_prints_as_pdf_and_light(site, browser, outside, tmp_path):
+    page = open_page(browser, outside, color_scheme="dark")
     page.goto((site / PRINTED[2]).as_uri())
+    page.evaluate("""() => {
+      const { dataset } = document.documentElement;
+      window.themes = [dataset.theme];
+      for (const event of ["beforeprint", "afterprint"])
+        addEventListener(event, () => themes.push(dataset.theme));
+    }""")
     pdf = page.pdf(format="A4", path=tmp_path / "lesson.pdf")
     assert pdf.startswith(b"%PDF")
     assert 5 < len(re.findall(rb"/Type\s*/Page\b", pdf)) < 60
+    assert page.evaluate("themes") == ["dark", "light", "dark"]
 
 
 def test_search_leads_to_the_bottleneck(site, browser, outside):
@@ -273,9 +292,12 @@ def test_search_leads_to_the_bottleneck(site, browser, outside):
     page.locator(".search-button-field").first.click()
     page.keyboard.type("bottleneck")
     page.keyboard.press("Enter")
-    result = page.locator("#search-results li a").first
-    result.wait_for()
-    result.click()
+    result = page.locator("#search-results li").first
+    excerpt = result.locator("p.context")
+    excerpt.wait_for()
+    assert "bottleneck" in excerpt.inner_text().lower()
+    assert "bottleneck" in result.locator("a").inner_text().lower()
+    result.locator("a").click()
     page.wait_for_url(lambda url: "search.html" not in url)
     assert "bottleneck" in page.locator("article").inner_text().lower()
     assert outside == []
@@ -289,3 +311,5 @@ def test_a_solution_is_folded_until_it_is_asked_for(site, browser, outside):
     assert not code.is_visible()
     solution.locator("summary").click()
     code.wait_for()
+    page.emulate_media(media="print")
+    assert code.is_visible()

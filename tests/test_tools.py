@@ -73,6 +73,24 @@ def test_notebook_keeps_tags_and_folds_figures_and_solutions(built):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+def test_a_fold_shows_that_it_is_a_solution(built):
+    notebook = nbformat.read(built.with_suffix(".ipynb"), as_version=4)
+    solutions = [c for c in notebook.cells if c.metadata.get("tags") == ["solution"]]
+    assert len(solutions) == 3
+    assert {cell.source.splitlines()[0] for cell in solutions} == {"# Solution"}
+
+
+def test_figures_have_their_text_in_the_notebook(built):
+    notebook = nbformat.read(built.with_suffix(".ipynb"), as_version=4)
+    (figure,) = [c for c in notebook.cells if c.metadata.get("tags") == ["figure"]]
+    outputs = [o for c in code_cells(notebook) for o in c.outputs if "data" in o]
+    pictures = [o for o in outputs if "image/png" in o.data]
+    assert [o.metadata["image/png"]["alt"] for o in pictures] == [
+        "an empty pair of axes; nothing is drawn on it."
+    ]
+    assert pictures == [o for o in figure.outputs if "image/png" in o.get("data", {})]
+
+
 def test_figures_keep_their_size_and_their_look():
     hues = np.random.default_rng(0).integers(0, 256, (40, 3))
     speckles = np.random.default_rng(1).integers(0, 40, (300, 400))
@@ -160,6 +178,11 @@ def solve(notebook):
     code_cells(notebook)[-2].outputs[0].text = "✓"
 
 
+def lose_text(notebook):
+    for output in [o for cell in code_cells(notebook) for o in cell.outputs]:
+        output.get("metadata", {}).pop("image/png", None)
+
+
 def draw(notebook):
     data = {"image/png": "iVBORw0KGgo="}
     add_output(code_cells(notebook)[1], output_type="display_data", data=data)
@@ -179,6 +202,7 @@ def draw(notebook):
         (unsolve, "does not pass its check"),
         (solve, 'should print "Not solved yet"'),
         (draw, "draws a figure without saying what it shows"),
+        (lose_text, "draws a figure without saying what it shows"),
     ],
 )
 def test_check_finds_a_damaged_notebook(copy, damage, complaint):
@@ -246,6 +270,20 @@ def test_copy_is_without_outputs_and_never_overwritten(lesson, tmp_path):
     newer.write_text("the reader's again")
     lab.copy_lesson(lesson, mine.parent)
     assert newer.read_text() == "the reader's again"
+
+
+def test_nothing_runs_the_solutions_of_a_copy(lesson, tmp_path):
+    lab.copy_lesson(lesson, tmp_path)
+    cells = nbformat.read(tmp_path / "01_sums.ipynb", as_version=4).cells
+    solutions = [cell for cell in cells if cell.metadata.get("tags") == ["solution"]]
+    assert [cell.cell_type for cell in solutions] == ["markdown"] * 3
+    for cell in solutions:
+        assert cell.source.startswith(
+            "<details><summary>Solution</summary>\n\n```python\ndef double(x):\n"
+        )
+        assert "return 2 * x" in cell.source
+    assert not any("2 * x" in cell.source for cell in cells if cell not in solutions)
+    assert len({cell.id for cell in cells}) == len(cells)
 
 
 def test_copy_that_is_no_notebook_stays(lesson, tmp_path):

@@ -1,5 +1,6 @@
 """Options of `train`: what they change, and that nothing else changes with them."""
 
+import copy
 import math
 from functools import partial
 
@@ -13,8 +14,10 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
     LinearLR,
+    ReduceLROnPlateau,
     SequentialLR,
 )
+from torch.utils.data import DataLoader, TensorDataset
 
 from course_utils.training import (
     CheckpointError,
@@ -213,7 +216,35 @@ def test_whatever_ends_it_the_last_good_epoch_is_left(tmp_path, error, words):
     assert same_state(options["optimizer"].state_dict(), last["optimizer"])
 
 
+def test_a_batch_of_one_image_that_batchnorm_cannot_use_is_told(tmp_path):
+    """Three strides make one pixel of 8x8; 33 images leave a batch of one."""
+    images = TensorDataset(torch.randn(33, 3, 8, 8), torch.zeros(33).long())
+    convs = [nn.Conv2d(3, 3, 3, stride=2, padding=1) for _ in range(3)]
+    model = nn.Sequential(*convs, nn.BatchNorm2d(3), nn.Flatten())
+    before = copy.deepcopy(model.state_dict())
+    options = {"optimizer": SGD(model.parameters(), 0.1), "scheduler": None}
+    loaders = {"train_loader": DataLoader(images, batch_size=32)}
+    with pytest.raises(ValueError, match=r"batch of a single image.*drop_last"):
+        small.run(tmp_path, model=model, **options, **loaders)
+    assert same_state(model.state_dict(), before)
+
+
 # --- going on ------------------------------------------------------------------------
+
+
+def test_another_rate_is_refused_where_there_is_no_schedule(tmp_path):
+    run_steadily(tmp_path)  # at 0.01
+    with pytest.raises(CheckpointError, match=r"first rates \[0\.01\] there"):
+        small.run(tmp_path, scheduler=None, resume=True)
+
+
+def test_a_rate_that_the_schedule_has_lowered_is_the_same_run(tmp_path):
+    for num_epochs in (2, 3):
+        options = small.setting(tmp_path) | {"num_epochs": num_epochs, "resume": True}
+        optimizer = SGD(options["model"].parameters(), 0.1)
+        plateau = ReduceLROnPlateau(optimizer, patience=0, threshold=99)  # at once
+        history = train(**options | {"optimizer": optimizer, "scheduler": plateau})
+    assert history.lr == pytest.approx([0.1, 0.01, 0.001])
 
 
 def test_more_epochs_are_granted_where_the_schedule_has_no_length(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fast_ablation
 import pytest
 import ship_weights
 import torch
@@ -120,7 +121,7 @@ def test_two_processes_under_torchrun_make_one_run(runs, shared_cache):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Epoch [") == 1
+    assert done.stdout.count("Epoch 1/1") == 1
     (folder,) = (runs / "pretrained").iterdir()
     last = load_checkpoint(folder / "last.pt")
     assert len(last["random"]) == 2
@@ -129,3 +130,36 @@ def test_two_processes_under_torchrun_make_one_run(runs, shared_cache):
     accuracy = evaluate(load_model(folder / "best.pt"), test).accuracy
     assert result["test_accuracy"] == pytest.approx(accuracy, abs=0.001)
     assert all(torch.isfinite(value).all() for value in last["model"].values())
+
+
+def test_the_fast_recipe_is_measured_with_each_ingredients_absence(
+    runs, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(train_cifar10, "RESULTS", tmp_path)
+    made = []
+
+    def scored(options):
+        made.append(options)
+        path = tmp_path / "run.json"
+        score = 0.8 - abs(options.lr - 0.2) + options.seed
+        path.write_text(json.dumps({"val_accuracy": score}))
+        return path
+
+    monkeypatch.setattr(train_cifar10, "run", scored)
+    fast_ablation.main(["everything", "sgd"])
+    runs = [(run.name, run.seed, run.muon) for run in made]
+    rates = [("everything-lr0.05", 0), ("everything-lr0.1", 0), ("everything-lr0.2", 0)]
+    rates += [("everything-lr0.2", 1), ("everything-lr0.2", 2)]
+    assert runs[:5] == [(*rate, True) for rate in rates]
+    assert {(run.muon, run.white_stem) for run in made[5:]} == {(False, True)}
+
+
+def test_the_fast_recipe_trains_on_a_white_stem_that_stays(runs):
+    few = ["--epochs", "1", "--train-size", "256", "--network", "wide8"]
+    train_cifar10.main([*few, "--muon", "--white-stem", "--label-smoothing", "0.1"])
+    (folder,) = (runs / "pretrained").iterdir()
+    result = json.loads((folder / "result.json").read_text("utf-8"))
+    assert (result["optimizer"], result["depth"]) == ("Muon", 8)
+    assert 0 <= result["test_accuracy_both_views"] <= 1
+    first, second = load_model(folder / "best.pt").conv1.weight.chunk(2)
+    assert torch.equal(second, -first)

@@ -21,11 +21,11 @@ from course_utils.training import (
     evaluate,
     load_checkpoint,
     sgd_one_cycle,
+    state,
     train,
     train_one_epoch,
 )
 from course_utils.training import loop as training
-from course_utils.training import state
 from course_utils.training.state import Scores
 
 
@@ -141,6 +141,7 @@ def test_an_empty_loader_is_refused(tmp_path):
     for loaders in ((empty, make_loader()), (make_loader(), empty)):
         with pytest.raises(ValueError, match="yields no batch"):
             train(model, *loaders, num_epochs=1, optimizer=sgd(model))
+    assert not model.modes  # at once, not after an epoch
 
 
 @pytest.mark.parametrize("wrong", [-1, 3])
@@ -153,8 +154,9 @@ def test_labels_outside_the_classes_are_refused(wrong):
 
 def test_impossible_arguments_are_refused():
     model, loader = Scale(), make_loader()
-    with pytest.raises(ValueError, match="num_epochs is 0"):
-        train(model, loader, loader, num_epochs=0, optimizer=sgd(model))
+    for number in (0, 2.5):
+        with pytest.raises(ValueError, match=f"num_epochs is {number}; give a whole"):
+            train(model, loader, loader, num_epochs=number, optimizer=sgd(model))
     with pytest.raises(ValueError, match="save_path"):
         train(model, loader, loader, num_epochs=1, optimizer=sgd(model), resume=True)
 
@@ -263,15 +265,21 @@ def test_the_best_weights_are_left_in_the_model_and_saved(tmp_path, monkeypatch)
     assert same_state(last["model"], weights[3])
 
 
-def test_the_log_line_is_the_one_a_reader_knows(tmp_path, capsys, monkeypatch):
+def test_the_log_line_names_its_numbers(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("TQDM_DISABLE", "1")
     model = Scale()
     train(model, make_loader(), make_loader(), num_epochs=1, optimizer=sgd(model, 0))
     line = capsys.readouterr().out.strip()
     assert line.startswith(
-        "Epoch [  1/  1]  Train Loss 0.7742  Train Acc  80.00%  "
-        "Val Loss 0.7742  Val Acc  80.00%  Learning Rate 0.00000  Time "
+        "Epoch 1/1  train 0.774  80.0%  val 0.774  80.0%  lr 0.00000  "
     )
+
+
+def test_the_log_line_fits_72_columns():
+    history = training.History()
+    for _ in range(100):
+        history.append(Scores(2.3, 1.0), Scores(2.3, 1.0), lr=0.1, seconds=123.45)
+    assert len(history.line(num_epochs=160)) <= 72
 
 
 def test_the_first_slow_epoch_gets_a_word(monkeypatch, capsys):

@@ -21,7 +21,6 @@ from lesson_files import (
     LESSONS,
     METADATA_KEY,
     NOTEBOOKS,
-    figure_text,
     find_lessons,
     first_line,
     output_text,
@@ -137,12 +136,12 @@ def check_cell(cell: NotebookNode) -> list[str]:
             problems.append(f"holds an error, {output.ename}: {output.evalue}")
         if output.output_type == "stream" and output.name == "stderr":
             problems.append(f"warns: {' '.join(output.text.split())[:300]}")
-    draws = any("image/png" in output.get("data", {}) for output in cell.outputs)
-    if draws and not figure_text(cell):
-        problems.append(
-            "draws a figure without saying what it shows: begin the cell with "
-            "`# Figure: …`."
-        )
+        described = output.get("metadata", {}).get("image/png", {}).get("alt")
+        if "image/png" in output.get("data", {}) and not described:
+            problems.append(
+                "draws a figure without saying what it shows: begin the cell with "
+                f"`# Figure: …`, then {REBUILD}."
+            )
     if MACHINE_PATH.search(text):
         problems.append("prints a path of the machine it was built on.")
     if "exercise" in tags_of(cell) and "not solved yet" not in text.lower():

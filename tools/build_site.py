@@ -28,6 +28,12 @@ from site_pages import SITE, hand_written, landing, relinked
 from site_references import references_page
 
 TARGET = ROOT / "build" / "site"
+# In the notebook that the site offers, not on the page, which shows its outputs.
+NEEDS = """\
+> **To run this notebook** you need the course that it is a part of, *Deep residual
+> networks, hands on*: the packages `course_utils` and `course_classroom`, which it
+> imports, come with it. In the course's folder, `make lab` sets up all that is needed
+> and opens your own copy of every lesson."""
 FOLDED = {
     "solution": ("hide-cell", "the solution"),
     "figure": ("hide-input", "how the figure is drawn"),
@@ -68,9 +74,8 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
     texts = {name: path.read_text("utf-8") for name, path in written.items()}
     docs = [Path(name).stem for name in written if name.startswith("docs/")]
     texts["index.md"] = landing(lessons, docs)
-    texts["results.md"] += f"\n## The lessons on this machine\n\n{table}\n" * bool(
-        table
-    )
+    if table:
+        texts["results.md"] += f"\n## The lessons on this machine\n\n{table}\n"
     texts["references.md"] = references_page(lessons)
     pages = {*texts, *(f"notebooks/{name}.ipynb" for name in lessons)}
     for name, text in texts.items():
@@ -82,6 +87,7 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
         (source / "api" / name).write_text(text, "utf-8")
     for name, notebook in lessons.items():
         prepare(notebook, pages)
+        notebook.cells.insert(0, needs())
         write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
     shutil.copy(SITE / "picture.png", source)
 
@@ -103,6 +109,12 @@ def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
             cell.metadata.tags.append(hidden)
             cell.metadata["mystnb"]["code_prompt_show"] = f"Show {what}"
             cell.metadata["mystnb"]["code_prompt_hide"] = f"Hide {what}"
+
+
+def needs() -> nbformat.NotebookNode:
+    """Return the first cell of a notebook that somebody takes away from the site."""
+    metadata = {"tags": ["remove-cell"]}
+    return nbformat.v4.new_markdown_cell(NEEDS, id="needs", metadata=metadata)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 python tools/editions.py --student DIR [01 01b …]   without outputs and solutions
 python tools/editions.py --teacher DIR             solutions open, with timing notes
 python tools/editions.py --nbgrader DIR            a course directory for nbgrader
+python tools/editions.py --hosted ADDRESS DIR      for Colab and Kaggle, with the course
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from lab import name_beside
+from hosted_edition import Place, build_wheel, hosted, place_at, readme
+from lab import name_beside, readers_copy
 from lesson_files import NOTEBOOKS, find_lessons, read_lesson, tags_of
 from measure import (
     EXERCISE_MINUTES,
@@ -28,6 +31,7 @@ from measure import (
 )
 from nbformat import NotebookNode
 from nbgrader_edition import CONFIG, assignment, has_exercises
+from site_pages import title_of
 
 from course_utils._engine.files import write_atomically
 
@@ -53,9 +57,9 @@ class Edition:
                 f"folder for --{kind}."
             )
 
-    def lay(self, name: str, text: str) -> str:
+    def lay(self, name: str, content: bytes) -> str:
         """Write a file, or beside it where somebody else's is; say what was done."""
-        path, content = self.folder / name, text.encode()
+        path = self.folder / name
         new, old = hashlib.sha256(content).hexdigest(), self.written.get(name)
         if not path.exists():
             self._write(name, content, new)
@@ -141,6 +145,20 @@ def edition_of(kind: str, lesson: Path) -> tuple[str, str]:
     return name, as_text((student if kind == "student" else teacher)(notebook))
 
 
+def lay_hosted(edition: Edition, place: Place, lessons: list[Path]) -> Iterator[str]:
+    """Write the course's wheel, the notebooks that install it and a page of badges."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = build_wheel(Path(folder))
+        yield edition.lay(wheel.name, wheel.read_bytes())
+    titles = {}
+    for lesson in lessons:
+        name, notebook = f"{lesson.stem}.ipynb", readers_copy(lesson)
+        titles[name] = title_of(notebook)
+        text = as_text(hosted(notebook, name, place, wheel.name))
+        yield edition.lay(f"notebooks/{name}", text.encode())
+    yield edition.lay("README.md", readme(titles, place).encode())
+
+
 def main(arguments: list[str]) -> int:
     """Write the editions asked for, one line a file."""
     parser = argparse.ArgumentParser(
@@ -150,18 +168,33 @@ def main(arguments: list[str]) -> int:
     kinds.add_argument("--student", metavar="DIR", help="solutions removed")
     kinds.add_argument("--teacher", metavar="DIR", help="solutions open, with times")
     kinds.add_argument("--nbgrader", metavar="DIR", help="a course for nbgrader")
+    kinds.add_argument(
+        "--hosted",
+        nargs=2,
+        metavar=("ADDRESS", "DIR"),
+        help="for Colab and Kaggle; ADDRESS: of the folder on GitHub that DIR will be",
+    )
     parser.add_argument("lessons", nargs="*", help="for example 01 01b; default: all")
     options = vars(parser.parse_args(arguments))
     lessons = find_lessons(options.pop("lessons"))
-    ((kind, folder),) = ((k, Path(v)) for k, v in options.items() if v is not None)
-    folder = folder.expanduser()
+    ((kind, value),) = ((k, v) for k, v in options.items() if v is not None)
+    *address, folder = value if kind == "hosted" else [value]
+    folder = Path(folder).expanduser()
     if folder.resolve() == NOTEBOOKS:
         raise SystemExit("notebooks/ is the course's own; name another folder.")
+    try:
+        place = place_at(*address) if address else None
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     left_out = 0
     try:
         edition = Edition(folder, kind)
+        if place:
+            for said in lay_hosted(edition, place, lessons):
+                print(said)
+            return 0
         if kind == "nbgrader":
-            print(edition.lay(CONFIG.name, CONFIG.read_text(encoding="utf-8")))
+            print(edition.lay(CONFIG.name, CONFIG.read_bytes()))
         for lesson in lessons:
             if kind == "nbgrader" and not has_exercises(read_lesson(lesson)):
                 continue
@@ -171,7 +204,7 @@ def main(arguments: list[str]) -> int:
                 print(f"{lesson.stem}: left out: {error}", file=sys.stderr)
                 left_out = 1
             else:
-                print(edition.lay(name, text))
+                print(edition.lay(name, text.encode()))
     except OSError as error:
         raise SystemExit(
             f"Cannot write {error.filename or folder} ({error.strerror}); name a "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from lesson_files import KERNELSPEC, first_line
+from lesson_files import KERNELSPEC, describe_figures, first_line
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -48,7 +48,7 @@ def execute(
     """Execute a notebook in place, until its end or its first error.
 
     Args:
-        notebook: gets the outputs.
+        notebook: gets the outputs, its figures with their alternative text.
         folder: the kernel's working folder.
         env: the kernel's environment.
         show: called five times a second.
@@ -96,6 +96,7 @@ def execute(
         error = name_failure(notebook, cell, f"{failure.ename}: {failure.evalue}")
     except (DeadKernelError, TimeoutError) as failure:
         error = name_failure(notebook, cell, f"{type(failure).__name__}: {failure}")
+    describe_figures(notebook)
     return Execution(time.perf_counter() - start, peak_mib, error)
 
 

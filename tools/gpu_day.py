@@ -35,6 +35,8 @@ from course_utils.session import find_data_dir
 TOOLS = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)
 EPOCHS, STEM_EPOCHS = 20, 30
+FAST = ("--network", "resnet18", "--muon", "--label-smoothing", "0.1")
+FAST_EPOCHS = 12
 ABLATION = {  # what differs, the rate that was best on validation photos, the others
     "full": ([], 0.2, (0.1, 0.4)),
     "no-augmentation": (["--no-augmentation"], 0.4, (0.1, 0.2)),
@@ -81,13 +83,14 @@ def cifar(
     *options: str,
     name: str = "",
     epochs: int = EPOCHS,
+    alone: bool = False,
 ) -> Job:
     """Return a training on CIFAR-10 that is recorded."""
     arguments = ["--study", study, "--seed", str(seed), "--lr", str(lr), "--record"]
     arguments += ["--epochs", str(epochs), *options]
     if name:
         arguments += ["--name", name]
-    return Job("train_cifar10.py", tuple(arguments))
+    return Job("train_cifar10.py", tuple(arguments), alone)
 
 
 def plan(*, rehearsal: bool = False) -> list[Job]:
@@ -96,6 +99,7 @@ def plan(*, rehearsal: bool = False) -> list[Job]:
     jobs = [
         Job("pytest", ("-q", "-m", "gpu", "tests"), alone=True),
         Job("bench.py", ("--record", "bench-gpu"), alone=True, statuses=(0, 1)),
+        cifar("fast", 0, 0.1, *FAST, epochs=FAST_EPOCHS, alone=True),
         Job("train_imagenet200.py", ("--width", "64", "--epochs", "30", "--record")),
     ]
     for seed in seeds:

@@ -1,25 +1,68 @@
-"""Puts a personal copy of the lessons into my_course/ and opens JupyterLab there."""
+"""Puts a personal copy of the lessons into my_course/ and opens its start page."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import nbformat
 from lesson_files import (
+    KERNELSPEC,
     LESSONS,
     METADATA_KEY,
     ROOT,
+    SOLUTION,
     find_lessons,
     lesson_sha256,
     read_lesson,
+    tags_of,
     write_notebook,
 )
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from course_classroom.start_page import overview
 
 MY_COURSE = ROOT / "my_course"
 CONFIG = ROOT / "tools" / "jupyter"  # without a teacher's menus and Jupyter's news
+START = "START_HERE.ipynb"
+
+FOLDED = """<details><summary>Solution</summary>
+
+```python
+{code}
+```
+
+To run it, copy it into a cell of your own.
+
+</details>"""
+
+BEGIN = """# Start here
+
+Begin with [01 · Residual blocks](01_residual_blocks.ipynb). A lesson is one session of
+90 minutes; the deep dives, such as 01b, are for whoever wants to go on.
+
+- **Predict, then run.** Each lesson opens with a question: write your answer down.
+  Then run cell by cell with *Shift + Enter*. After a restart of the kernel, *Run > Run
+  All Above Selected Cell* brings everything back.
+- **Exercises** come last. Write your answer into the cell and run it: the check says ✓,
+  or gives a hint. A solution that is folded below never runs by itself.
+- **The notebooks are yours**, and `make lab` never overwrites them. Where a lesson has
+  changed since, its new version lies beside yours, with `.new` in its name. Only this
+  page is written anew: keep no notes here.
+- **Something does not work?** In a terminal (*File > New > Terminal*), `{doctor}` says
+  what is wrong and what mends it.
+
+Below is what you have solved. To see it anew, click into the cell and press *Shift +
+Enter*. The marks lie in the folder of your checkpoints; nothing leaves this machine."""
+
+REFRESH = """# what you have solved by now
+from course_classroom.start_page import show_overview
+
+show_overview()"""
 
 
 def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
@@ -32,16 +75,45 @@ def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
     mine = folder / f"{lesson.stem}.ipynb"
     newer = folder / name_beside(mine.name, sha256)
     if not mine.exists():
-        write_notebook(read_lesson(lesson), mine)
+        write_notebook(readers_copy(lesson), mine)
         return f"{mine.name}: new"
     if copied_sha256(mine) == sha256:
         return f"{mine.name}: yours, kept as it is"
     if not newer.exists():
-        write_notebook(read_lesson(lesson), newer)
+        write_notebook(readers_copy(lesson), newer)
     return (
         f"{mine.name}: yours, kept as it is; the lesson has changed since, "
         f"its new version is {newer.name}"
     )
+
+
+def readers_copy(lesson: Path) -> NotebookNode:
+    """Return a lesson whose solutions are folded text, so that nothing runs them."""
+    notebook = read_lesson(lesson)
+    notebook.cells = [
+        folded(cell) if "solution" in tags_of(cell) else cell for cell in notebook.cells
+    ]
+    return notebook
+
+
+def folded(solution: NotebookNode) -> NotebookNode:
+    """Return a solution's code as text that opens at a click."""
+    code = solution.source.removeprefix(f"{SOLUTION}\n")
+    text, tags = FOLDED.format(code=code), tags_of(solution)
+    return new_markdown_cell(text, id=solution.id, metadata={"tags": tags})
+
+
+def start_page(folder: Path) -> NotebookNode:
+    """Return the page that says where to begin and what the reader has solved."""
+    course = Path(sysconfig.get_path("scripts"), "course")
+    if course.drive == folder.drive:
+        course = os.path.relpath(course, folder)  # Lab's terminals begin there
+    table = new_output("display_data", {"text/markdown": overview(folder)})
+    cells = [
+        new_markdown_cell(BEGIN.format(doctor=f"{course} doctor")),
+        new_code_cell(REFRESH, outputs=[table]),
+    ]
+    return new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
 
 
 def name_beside(name: str, sha256: str) -> str:
@@ -59,17 +131,22 @@ def copied_sha256(notebook: Path) -> str | None:
 
 
 def main(arguments: list[str]) -> int:
-    """Copy what is missing, then run JupyterLab with the arguments given."""
+    """Copy what is missing, then run JupyterLab with the arguments given.
+
+    It opens with the start page, which is the course's own and written anew.
+    """
     print(f"Your copy of the course is in {MY_COURSE}:")
     try:
         for lesson in find_lessons(folder=LESSONS):
             print(f"  {copy_lesson(lesson, MY_COURSE)}")
+        write_notebook(start_page(MY_COURSE), MY_COURSE / START)
     except OSError as error:
         raise SystemExit(
             f"Cannot write {error.filename or MY_COURSE} ({error.strerror}); free the "
             "place for the folder, or make it writable."
         ) from None
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={MY_COURSE}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{START}")
     paths = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}
     try:

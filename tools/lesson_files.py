@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LESSONS = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
 METADATA_KEY = "resnet_course"
+SOLUTION = "# Solution"
 KERNELSPEC = {
     "display_name": "Python 3 (ipykernel)",
     "language": "python",
@@ -79,10 +80,12 @@ def read_lesson(lesson: Path) -> NotebookNode:
     cells = jupytext.read(lesson, fmt="py:percent").cells
     seen: Counter[tuple[str, str]] = Counter()
     for cell in cells:
+        tags = list(cell.metadata.get("tags", []))
+        if "solution" in tags and not cell.source.startswith(SOLUTION):
+            cell.source = f"{SOLUTION}\n{cell.source}"  # the line that a fold shows
         key = (cell.cell_type, cell.source)
         cell.id = cell_id(cell, seen[key])
         seen[key] += 1
-        tags = list(cell.metadata.get("tags", []))
         cell.metadata = NotebookNode({"tags": tags} if tags else {})
         if {"solution", "figure"} & {*tags}:  # shown collapsed
             cell.metadata["jupyter"] = {"source_hidden": True}
@@ -115,6 +118,15 @@ def figure_text(cell: NotebookNode) -> str:
     comment = takewhile(lambda line: line.startswith("#"), cell.source.splitlines())
     text = " ".join(line.lstrip("# ") for line in comment)
     return text.removeprefix("Figure:").strip() if text.startswith("Figure:") else ""
+
+
+def describe_figures(notebook: NotebookNode) -> None:
+    """Give each figure the text of its cell, where IPython's own `alt` comes, too."""
+    for cell in notebook.cells:
+        text = figure_text(cell)
+        for output in cell.get("outputs", []):
+            if text and "image/png" in output.get("data", {}):
+                output.metadata.setdefault("image/png", {})["alt"] = text
 
 
 def output_text(cell: NotebookNode) -> str:

@@ -82,8 +82,15 @@ def course_environment(folder: Path) -> dict[str, str]:
 
     COURSE_DATA passes through as it is: where data come from is for `session` to say.
     """
-    defaults = {"COURSE_PROFILE": "quick", "COURSE_RUNS": str(folder / "runs")}
-    return defaults | os.environ | {"COURSE_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    return (
+        {"COURSE_PROFILE": "quick"}
+        | os.environ
+        | {
+            "COURSE_OFFLINE": "1",
+            "COURSE_RUNS": str(folder / "runs"),
+            "TQDM_DISABLE": "1",
+        }
+    )
 
 
 def run_lesson(lesson: Path, folder: Path, label: str) -> Row:

@@ -19,23 +19,29 @@ import torch.distributed as dist
 from recording import RESULTS, is_recorded, train_to_the_end
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import SGD
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.models import cifar_plain, cifar_resnet, resnet18
+from course_utils.models import CifarResNet, cifar_plain, cifar_resnet, resnet18
+from course_utils.models.fast import BothViews, whiten_stem
 from course_utils.results import of_training, save_result
 from course_utils.session import start
 from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
 from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
+from course_utils.training.recipes import muon_one_cycle
 
-NETWORKS = {  # of a depth, which the last two do not choose
+NETWORKS = {  # of a depth, which the last three do not choose
     "residual": cifar_resnet,
     "plain": cifar_plain,
     "resnet18": lambda _: resnet18(num_classes=10, stem="cifar"),
     "resnet18-imagenet-stem": lambda _: resnet18(num_classes=10),
+    "wide8": lambda _: CifarResNet(
+        8, shortcut="B", width=64, stem_stride=2, stem_kernel=4
+    ),
 }
+DEPTHS = {"resnet18": 18, "resnet18-imagenet-stem": 18, "wide8": 8}
 BATCH_SIZE = 128
 
 
@@ -53,8 +59,10 @@ def make_loaders(splits: ImageSplits, seed: int, train_size: int) -> Loaders:
 
 def make_optimizer(
     model: nn.Module, options: argparse.Namespace, steps: int
-) -> tuple[SGD, OneCycleLR | None]:
-    """Return SGD, and its schedule: one cycle, or none."""
+) -> tuple[Optimizer, OneCycleLR | None]:
+    """Return an optimiser, and its schedule: one cycle, or none."""
+    if options.muon:
+        return muon_one_cycle(model, options.lr, steps)
     optimizer, scheduler = sgd_one_cycle(model, options.lr, steps)
     for group in optimizer.param_groups:
         group["weight_decay"] = options.weight_decay
@@ -80,28 +88,40 @@ def run(options: argparse.Namespace) -> Path:
     loaders.train.dataset.augment = not options.no_augmentation
     model = NETWORKS[options.network](options.depth).to(device)
     model.to(memory_format=torch.channels_last)
+    if options.white_stem:
+        whiten_stem(model, next(iter(loaders.train))[0].to(device))
     if dist.is_initialized():
         model = DistributedDataParallel(model)
     steps = options.epochs * len(loaders.train)
     optimizer, scheduler = make_optimizer(model, options, steps)
     history = train_to_the_end(
-        model, loaders, options.epochs, optimizer, folder, scheduler=scheduler
+        model,
+        loaders,
+        options.epochs,
+        optimizer,
+        folder,
+        scheduler=scheduler,
+        criterion=nn.CrossEntropyLoss(label_smoothing=options.label_smoothing),
     )
     test = evaluate(model, loaders.test)
     result = {
         "study": f"{options.study}-{own_name}",
         "network": options.network,
-        "depth": 18 if options.network.startswith("resnet18") else options.depth,
+        "depth": DEPTHS.get(options.network, options.depth),
         "data": f"{splits.name} {kind}",
         "train_size": size,
         "seed": options.seed,
         "epochs": options.epochs,
         "batch_size": BATCH_SIZE,
         "lr": options.lr,
-        "weight_decay": options.weight_decay,
+        "optimizer": type(optimizer).__name__,
+        "weight_decay": 0 if options.muon else options.weight_decay,
+        "label_smoothing": options.label_smoothing,
+        "white_stem": options.white_stem,
         "augmented": not options.no_augmentation,
         "schedule": "constant" if options.constant_rate else "one cycle",
         "test_accuracy": test.accuracy,
+        "test_accuracy_both_views": evaluate(BothViews(model), loaders.test).accuracy,
         "arithmetic": str(amp_dtype(device, "auto") or torch.float32),
         **of_training(history),
     }
@@ -114,8 +134,8 @@ def run(options: argparse.Namespace) -> Path:
     return path
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Train what the command line asks for."""
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of a run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", default="pretrained", help="folder in runs/")
     parser.add_argument("--name", help="of the run; default: network and depth")
@@ -124,12 +144,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--muon", action="store_true", help="in place of SGD")
+    parser.add_argument("--white-stem", action="store_true", help="of wide8 only")
+    parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--constant-rate", action="store_true", help="no cycle")
     parser.add_argument("--no-augmentation", action="store_true")
     parser.add_argument("--train-size", type=int, help="images to fit; default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="also into results/")
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train what the command line asks for."""
+    options = parse(arguments)
     if "RANK" in os.environ:
         dist.init_process_group()
     run(options)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from course_classroom.checks.marks import mark_solved
 from course_classroom.checks.values import Wrong, described
 
 __all__ = ["Verdict", "Wrong", "exercise"]
@@ -44,7 +45,8 @@ def exercise(hint: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]
     Where the check's parameter is annotated as a `Callable`, it gets a function that
     calls the reader's, refuses a wrong number of arguments and inputs that were
     changed. The check runs with a random seed of its own, and the first lines that
-    the reader's code prints come before the verdict.
+    the reader's code prints come before the verdict. That it has passed is marked
+    for the start page.
 
     Args:
         hint: What to say to a reader who has not begun.
@@ -75,6 +77,8 @@ def exercise(hint: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]
                 torch.default_generator.manual_seed(1)
                 passed, sentence = judge(answers)
             print(" ".join(sentence.split()))
+            if passed:
+                mark_solved(check.__name__)
             return Verdict(passed)
 
         return checked

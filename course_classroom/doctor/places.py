@@ -107,8 +107,9 @@ def check_network() -> Lines:
     try:
         in_time(lambda: httpx.head(CIFAR10_MIRROR, timeout=NETWORK_S), NETWORK_S)
     except (httpx.HTTPError, TimeoutError) as error:
-        text = f"{CIFAR10_MIRROR} cannot be reached ({error or 'no answer'}): lessons "
-        text += "go on with the data that are here, or built in"
+        why = str(error) or "no answer"
+        text = f"{CIFAR10_MIRROR} cannot be reached ({why}): lessons go on with the "
+        text += "data that are here, or built in"
         yield Line("note", "network", text)
     else:
         yield Line("ok", "network", f"{CIFAR10_MIRROR} answers")

@@ -4,6 +4,8 @@ Nothing heavy is imported: PyTorch is tried in a process of its own, so that a b
 one is a line of the report.
 """
 
+import os
+import re
 import textwrap
 from collections.abc import Callable
 
@@ -12,6 +14,8 @@ from course_classroom.doctor.lines import Line, Lines
 
 WIDTH = 80
 INDENT = " " * 20
+MEND_INDENT = " " * 4  # leaves room for the path of a folder
+QUOTED = "'[^']*'|\"[^\"]*\""
 
 
 def doctor() -> int:
@@ -44,13 +48,22 @@ def doctor() -> int:
 
 def _show(line: Line) -> None:
     text = f"{line.mark:<8} {line.what:<10} {line.text}"
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent=INDENT, break_on_hyphens=False)
+    if line.mend:
+        lines += [f"{INDENT}mend it with:", _pasteable(line.mend)]
+    print("\n".join(lines), flush=True)
+
+
+def _pasteable(command: str) -> str:
+    """Return a command in lines that the shell reads as one; no word is broken."""
+    goes_on = " ^" if os.name == "nt" else " \\"
+    held = re.sub(QUOTED, lambda quoted: quoted[0].replace(" ", "\0"), command)
     lines = textwrap.wrap(
-        text,
-        WIDTH,
-        subsequent_indent=INDENT,
+        held,
+        WIDTH - len(goes_on),
+        initial_indent=MEND_INDENT,
+        subsequent_indent=MEND_INDENT,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    if line.mend:  # in one line, however long, so that it can be pasted
-        lines += [f"{INDENT}mend it with:", f"{INDENT}{line.mend}"]
-    print("\n".join(lines), flush=True)
+    return f"{goes_on}\n".join(lines).replace("\0", " ")

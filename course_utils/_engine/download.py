@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tarfile
@@ -29,8 +30,24 @@ class DownloadError(RuntimeError):
     """Data could not be fetched, saved or unpacked; the text says what to do."""
 
 
+class NoNetwork(DownloadError):
+    """No mirror could be reached; the text names none.
+
+    Attributes:
+        hosts: The mirrors that were asked, and what became of each.
+    """
+
+    def __init__(self, text: str, hosts: str) -> None:
+        super().__init__(text)
+        self.hosts = hosts
+
+
 class _MirrorFailed(Exception):
     """Why a mirror did not deliver the file."""
+
+
+class _Unreachable(_MirrorFailed):
+    """Why nothing came from a mirror, not even a refusal."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +72,12 @@ class _File:
 
     def arrived(self) -> int:
         """Return the number of bytes that have arrived."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        return self.part.stat().st_size if os.path.exists(self.part) else 0
+
+    def kept(self) -> str:
+        """Return what becomes of the bytes that have arrived, for messages."""
+        text = "; what has arrived is kept, and the next try continues from it"
+        return text if self.arrived() else ""
 
     def is_right(self, path: Path) -> bool:
         """Return whether the file lies at `path`, unchanged."""
@@ -75,7 +97,8 @@ def download(
     """Return the path of a verified file, fetched first if it is not there yet.
 
     What has arrived when a download breaks off stays in `destination.part`, and the
-    next mirror, or the next call, continues from there. A second process that wants
+    next mirror, or the next call, continues from there. Where nothing has arrived,
+    nothing is left, no empty folder either. A second process that wants
     the same file at the same place waits for the first. When no mirror sent anything,
     this is remembered for ten minutes, so that the next lesson does not wait again.
 
@@ -91,7 +114,7 @@ def download(
 
     Raises:
         DownloadError: No mirror delivered, downloads are forbidden, or the file
-            cannot be saved.
+            cannot be saved. `NoNetwork`, if no mirror could be reached.
     """
     file = _File(name, destination, size_bytes, checksum)
     folder = destination.parent
@@ -108,21 +131,35 @@ def download(
                 f"{file} is not in {folder}, or damaged there, and COURSE_OFFLINE "
                 f"forbids its download: {what_to_do}."
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(file):
+        with _made(folder), _alone(file):
             if not file.is_right(destination):  # another process may have fetched it
                 _fetch(file, urls)
         return destination
+    except _Unreachable as error:
+        text = f"No network to fetch {file}: {what_to_do}{file.kept()}."
+        raise NoNetwork(text, str(error)) from None
     except _MirrorFailed as error:
         raise DownloadError(
-            f"{file} could not be downloaded ({error}): {what_to_do}."
+            f"{file} could not be downloaded ({error}): {what_to_do}{file.kept()}."
         ) from None
     except OSError as error:
         raise DownloadError(
             f"{file} cannot be saved in {folder} ({error.strerror or error}): make "
-            "room there or choose a folder that can be written; what has arrived is "
-            "kept, and the next try continues from it."
+            f"room there or choose a folder that can be written{file.kept()}."
         ) from error
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder, and afterwards remove what was made and has stayed empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # it holds something
+            for path in made:
+                path.rmdir()
 
 
 @contextlib.contextmanager
@@ -134,6 +171,9 @@ def _alone(file: _File) -> Iterator[None]:
     except Timeout:
         print(f"Waiting for another process that downloads {file.path}", flush=True)
         lock.acquire()
+    except OSError as error:  # on some network drives there are no locks
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
     try:
         yield
     finally:
@@ -146,25 +186,34 @@ def _fetch(file: _File, urls: Sequence[str]) -> None:
     """Fetch the file from the first mirror that delivers it.
 
     Raises:
-        _MirrorFailed: None did; it names them all.
+        _MirrorFailed: None did; it names them all. `_Unreachable`, if none answered.
     """
     failure = cache_dir() / f"no-mirror-{file.checksum}"
     if failure.exists() and time.time() - failure.stat().st_mtime < REMEMBERED_S:
-        raise _MirrorFailed("no mirror sent anything within the last ten minutes")
+        kind = _Unreachable if failure.stat().st_size == 0 else _MirrorFailed
+        raise kind("no mirror sent anything within the last ten minutes")
     before = file.arrived()
     hosts: dict[str, list[str]] = {}  # by the reason why they failed
-    for url in urls:
-        try:
-            _ask_mirror(url, file, FIND_S / len(urls))
-            return
-        except _MirrorFailed as error:
-            hosts.setdefault(str(error), []).append(urlsplit(url).netloc)
-    if file.arrived() <= before:
-        with contextlib.suppress(OSError):
-            failure.parent.mkdir(parents=True, exist_ok=True)
-            failure.touch()
-    reasons = [f"{', '.join(names)} {reason}" for reason, names in hosts.items()]
-    raise _MirrorFailed("; ".join(reasons))
+    kind: type[_MirrorFailed] = _Unreachable
+    try:
+        for url in urls:
+            try:
+                _ask_mirror(url, file, FIND_S / len(urls))
+                return
+            except _MirrorFailed as error:
+                hosts.setdefault(str(error), []).append(urlsplit(url).netloc)
+                if not isinstance(error, _Unreachable):
+                    kind = _MirrorFailed
+    finally:
+        if not file.arrived():
+            file.part.unlink(missing_ok=True)
+    reasons = "; ".join(f"{', '.join(names)} {why}" for why, names in hosts.items())
+    if file.arrived() > before:
+        raise _MirrorFailed(reasons)
+    with contextlib.suppress(OSError):
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        failure.write_text("" if kind is _Unreachable else reasons, "utf-8")
+    raise kind(reasons)
 
 
 def forget_failures() -> None:
@@ -212,9 +261,12 @@ def _receive(url: str, file: _File, answer_s: float) -> None:
         try:
             answer = in_time(lambda: stack.enter_context(request), answer_s)
         except TimeoutError:
-            raise _MirrorFailed(f"did not answer within {answer_s:.1f} s") from None
+            raise _Unreachable(f"did not answer within {answer_s:.1f} s") from None
         except Exception as error:  # whatever it is, it is this mirror's failure
-            raise _MirrorFailed(f"cannot be reached: {error}") from None
+            away = isinstance(error, httpx.ConnectError | httpx.TimeoutException)
+            # a certificate that is refused comes from somebody who answered
+            kind = _Unreachable if away and "SSL" not in str(error) else _MirrorFailed
+            raise kind(f"cannot be reached: {error}") from None
         if answer.status_code == 416:
             return  # nothing is missing, says the mirror; the checksum tells
         if answer.status_code not in (200, 206):

@@ -12,6 +12,12 @@ def project_root() -> Path:
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
+def results_dir() -> Path:
+    """Return the folder of the recorded runs: the wheel's copy, else ``results/``."""
+    copy = Path(__file__).resolve().parents[1] / "recorded"  # setup.py puts it there
+    return copy if copy.is_dir() else project_root() / "results"
+
+
 def find_data_dir() -> Path | None:
     """Return COURSE_DATA as a folder (default ``data/``), or None for ``built-in``.
 

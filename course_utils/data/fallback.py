@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from course_utils._engine.download import DownloadError
+from course_utils._engine.download import DownloadError, NoNetwork
 from course_utils._engine.places import downloads_allowed
 from course_utils.data.layout import STORED
 from course_utils.data.manifest import complaint
@@ -42,6 +42,9 @@ def photos_or_sketches(
                 return draw()
             prepare(data_dir)
         photos = read(data_dir)
+    except NoNetwork:
+        print(f"No network: using the built-in drawings (course prepare {name} later)")
+        return draw()
     except (DownloadError, OSError, ValueError) as error:
         print(f"{_sentence(error)}\nUsing the built-in sketches, not photos.")
         return draw()

@@ -11,7 +11,7 @@ from torchvision.datasets import Flowers102
 
 from course_utils._engine.download import DownloadError, download, extract
 from course_utils.data.layout import FLOWERS102_FOLDER as FOLDER
-from course_utils.data.layout import FLOWERS102_MD5
+from course_utils.data.layout import FLOWERS102_MD5, count_images
 from course_utils.data.layout import NUM_FLOWERS102 as NUM_IMAGES
 from course_utils.data.photo_splits import PhotoSplits, Split
 from course_utils.data.photos import load_photos
@@ -88,7 +88,7 @@ def prepare_flowers102(folder: Path) -> Path:
     target = folder / FOLDER
     for name, (size_bytes, md5) in FILES.items():
         is_archive = name.endswith(".tgz")
-        if is_archive and len(list(target.glob("jpg/image_*.jpg"))) >= NUM_IMAGES:
+        if is_archive and count_images([target / "jpg"])[0] >= NUM_IMAGES:
             continue
         title, urls = f"Flowers-102's {name}", [f"{one}/{name}" for one in MIRRORS]
         path = download(title, urls, target / name, size_bytes=size_bytes, checksum=md5)

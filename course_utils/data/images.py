@@ -33,7 +33,7 @@ OTHERS = (
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "a HEIC photo"),
     (rb".{4}ftyp", "a video"),
     (rb"pk\x03\x04|\x1f\x8b", "an archive"),
-    (rb"\xff\xd8|\x89png|gif8|riff", "an image file damaged at its beginning"),
+    (rb"\xff\xd8|\x89png|gif8|riff", "an image file with a damaged or overlong start"),
     (rb"[\s -~]*\Z", "text"),
     (rb"", "no known image"),
 )
@@ -95,6 +95,22 @@ def load_image(
         return _decode(_open(file, name), name, min_side)
 
 
+def missing_file(source: str | Path) -> str:
+    """Return the sentence on a path that leads nowhere; "" for any other source."""
+    if _is_address(source):
+        return ""
+    try:
+        os.stat(os.path.expanduser(source))
+    except FileNotFoundError:
+        return (
+            f"There is no file {source_name(source)}: check the spelling, and the "
+            f"folder, which is {os.getcwd()}."
+        )
+    except (OSError, ValueError):  # there is something: load_image says what is wrong
+        pass
+    return ""
+
+
 def source_name(source: Source) -> str:
     """Return what to call a source in messages and tables."""
     if _is_address(source):
@@ -128,6 +144,8 @@ def _is_address(source: object) -> bool:
 
 def _open_path(source: str | Path, name: str) -> IO[bytes]:
     """Return a photo's file, opened; no pipe, which would be waited for."""
+    if text := missing_file(source):
+        raise ImageError(text)
     path = os.path.expanduser(source)
     if os.path.isdir(path):
         raise ImageError(
@@ -140,11 +158,6 @@ def _open_path(source: str | Path, name: str) -> IO[bytes]:
         )
     try:
         return open(path, "rb")
-    except FileNotFoundError:
-        raise ImageError(
-            f"There is no file {name}: check the spelling, and the folder, which is "
-            f"{os.getcwd()}."
-        ) from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{name} cannot be read ({reason}): try a copy.") from None

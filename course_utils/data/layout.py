@@ -47,11 +47,13 @@ class StoredSet:
         title: Its name in sentences.
         version: Checksum of what is fetched; another one is another version.
         places: Where it may lie in a data folder, the layouts in order.
+        drawn: Whether the course draws images in its place.
     """
 
     title: str
     version: str
     places: tuple[str, ...]
+    drawn: bool = False
 
     def place(self, data_dir: Path) -> Path | None:
         """Return the folder or file of the set in `data_dir`, if it is there."""
@@ -60,8 +62,10 @@ class StoredSet:
 
 
 STORED = {
-    "cifar10": StoredSet("CIFAR-10", CIFAR10_MD5, (CIFAR10_BATCHES, CIFAR10_FOLDERS)),
-    "flowers": StoredSet("flower photos", FLOWERS_MD5, (FLOWERS_FOLDER,)),
+    "cifar10": StoredSet(
+        "CIFAR-10", CIFAR10_MD5, (CIFAR10_BATCHES, CIFAR10_FOLDERS), drawn=True
+    ),
+    "flowers": StoredSet("flower photos", FLOWERS_MD5, (FLOWERS_FOLDER,), drawn=True),
     "flowers102": StoredSet("Flowers-102", FLOWERS102_MD5, (FLOWERS102_FOLDER,)),
     "resnet34": StoredSet(
         "the ImageNet weights of ResNet-34",
@@ -83,10 +87,14 @@ def flower_parts(folder: Path) -> list[Path]:
 
 
 def count_images(folders: Iterable[Path]) -> tuple[int, list[str]]:
-    """Return the number of images in folders, and the names of those without any."""
+    """Return the number of images in folders, and the names of those without any.
+
+    Empty files do not count: a copy that was cut off leaves them.
+    """
     total, empty = 0, []
     for folder in folders:
-        number = sum(map(is_image, folder.iterdir())) if folder.is_dir() else 0
+        paths = folder.iterdir() if folder.is_dir() else ()
+        number = sum(is_image(path) and path.stat().st_size > 0 for path in paths)
         total += number
         if not number:
             empty.append(f"{folder.parent.name}/{folder.name}")

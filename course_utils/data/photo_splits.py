@@ -44,19 +44,11 @@ def split_by_class(labels: np.ndarray, *, seed: int = 0, test: bool = True) -> S
         seed: Seed of the choice.
         test: Whether to take out a test part.
 
-    Raises:
-        ValueError: If a class has fewer than ten images.
-
     Taught in: lesson 06, "An index, not a copy".
     """
     rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[], [], []]
     for label, count in enumerate(np.bincount(labels)):
-        if count < 10:
-            raise ValueError(
-                f"Class {label} has {count} images; a tenth of each class is held out, "
-                "so give it at least 10."
-            )
         members = rng.permutation(np.flatnonzero(labels == label))
         tenth = count // 10
         first = 2 * tenth if test else tenth
@@ -215,6 +207,12 @@ def load_photo_folder(
         classes = class_folders(folders[0])
     listed = [entry for folder in folders for entry in list_images(folder, classes)]
     labels = np.array([label for _, label in listed], dtype=np.int64)
+    for class_name, count in zip(classes, np.bincount(labels), strict=True):
+        if count < 10:
+            raise ValueError(
+                f"The class {class_name} has {count} images; a tenth of each class is "
+                "held out, so give it at least 10."
+            )
     return PhotoSplits(
         name=name or folders[0].name,
         source="photos from folders",

@@ -26,18 +26,22 @@ SMALLEST_CROP = (0.3, 1.0)
 
 
 def class_folders(folder: Path) -> list[str]:
-    """Return the names of the folders in `folder`, sorted; hidden ones do not count.
+    """Return the names of the folders in `folder`, sorted.
+
+    Hidden ones do not count, nor what macOS puts into archives.
 
     Raises:
-        FileNotFoundError: If there are none.
+        FileNotFoundError: If there are fewer than two.
     """
-    found = [path for path in folder.glob("[!.]*") if path.is_dir()]
-    if not found:
+    entries = list(folder.iterdir()) if folder.is_dir() else []
+    found = sorted(path.name for path in entries if path.is_dir())
+    found = [name for name in found if name[0] != "." and name != "__MACOSX"]
+    if len(found) < 2:
         raise FileNotFoundError(
-            f"{folder} holds no class folder; give a folder with one folder of photos "
-            "for each class."
+            f"{folder} holds {'one' if found else 'no'} class folder; give a folder "
+            "with one folder of photos for each of two or more classes."
         )
-    return sorted(path.name for path in found)
+    return found
 
 
 def list_images(folder: Path, classes: Sequence[str]) -> list[tuple[Path, int]]:

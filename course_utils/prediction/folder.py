@@ -156,7 +156,13 @@ def _list_photos(folder: Path) -> list[Path]:
     name = printable(str(folder))
     if not folder.is_dir():
         raise ImageError(f"There is no folder {name}: check the spelling.")
-    found = sorted(path for path in folder.iterdir() if is_image(path))
+    try:
+        found = sorted(path for path in folder.iterdir() if is_image(path))
+    except OSError as error:
+        raise ImageError(
+            f"The folder {name} cannot be read ({error.strerror}): allow it, or use a "
+            "copy."
+        ) from None
     if not found:
         raise ImageError(
             f"{name} itself holds no image (.jpg, .png, .webp, …): name the folder "

@@ -74,7 +74,8 @@ class Predictor:
             images: float32 (B, 3, S, S), from `prepare`; on any device.
 
         Raises:
-            CheckpointError: If the network has another number of classes.
+            CheckpointError: If the network has another number of classes, or gives
+                no numbers.
         """
         with in_mode(self.model, training=False), torch.no_grad():
             logits = self.model(images.to(device_of(self.model))).cpu().double()
@@ -82,6 +83,11 @@ class Predictor:
             raise CheckpointError(
                 f"{self.name} gives outputs of shape {tuple(logits.shape)} for "
                 f"{len(self.classes)} classes; give the names it was trained with."
+            )
+        if not logits.isfinite().all():
+            raise CheckpointError(
+                f"{self.name} gives outputs that are no finite numbers: its training "
+                "went wrong; train it again, or use another copy."
             )
         return logits.softmax(1).numpy()
 

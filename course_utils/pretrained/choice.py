@@ -57,6 +57,28 @@ def own_or_shipped(session: Session, splits: ImageSplits | PhotoSplits) -> str |
     return shipped
 
 
+def own_or_flowers(runs: Path) -> str | Path:
+    """Return the weights that name photos of flowers: the reader's own, else `flowers`.
+
+    The reader's of lesson 06 are passed over, and it is printed, if they were trained
+    on sketches.
+
+    Args:
+        runs: Folder of the reader's checkpoints.
+
+    Raises:
+        CheckpointError: If the reader's file is damaged.
+    """
+    own = runs / FLOWERS_RUN
+    if not own.is_file():
+        return "flowers"
+    trained_on = load_checkpoint(own).get("data") or {}
+    if "sketches" not in str(trained_on.get("source")):
+        return own
+    print(f"network  not {own}, which was trained on sketches, but:")
+    return "flowers"
+
+
 def load_trained(session: Session, splits: ImageSplits | PhotoSplits) -> nn.Module:
     """Return the network of `own_or_shipped`, in eval mode, on the session's device.
 

@@ -15,15 +15,15 @@ def build_model(architecture: dict[str, Any]) -> nn.Module:
     Raises:
         CheckpointError: If the description is not of one of the course's networks.
     """
-    arguments = dict(architecture)
-    family = arguments.pop("family", None)
     try:
+        arguments = dict(architecture)
+        family = arguments.pop("family", None)
         if family == "CifarResNet":
             return CifarResNet(**arguments)
         if family == "ResNet":
             blocks = {block.__name__: block for block in (BasicBlock, Bottleneck)}
             return ResNet(blocks[arguments.pop("block")], **arguments)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"The checkpoint's description {architecture} is not of one of the "
             f"course's networks ({error}); use another copy, or train again."

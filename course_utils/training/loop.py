@@ -188,6 +188,7 @@ def train(
     """
     network = unwrap(model)
     validation.check_run(network, optimizer, scheduler, num_epochs, train_loader)
+    validation.check_not_empty(val_loader)
     if network is model:
         network.to(memory_format=torch.channels_last)
     dtype = amp_dtype(device_of(network), amp)

@@ -10,7 +10,9 @@ import io
 import os
 import platform
 import random
+import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -98,15 +100,12 @@ class History:
         return slow[-1] and sum(slow) == 1
 
     def line(self, num_epochs: int) -> str:
-        """Return the last epoch as one line of text."""
+        """Return the last epoch's losses, accuracies, rate and time in 72 columns."""
         return (
-            f"Epoch [{len(self):3d}/{num_epochs:3d}]  "
-            f"Train Loss {self.train_loss[-1]:.4f}  "
-            f"Train Acc {self.train_accuracy[-1]:7.2%}  "
-            f"Val Loss {self.val_loss[-1]:.4f}  "
-            f"Val Acc {self.val_accuracy[-1]:7.2%}  "
-            f"Learning Rate {self.lr[-1]:.5f}  "
-            f"Time {self.seconds[-1]:.1f} s"
+            f"Epoch {len(self):{len(str(num_epochs))}}/{num_epochs}  "
+            f"train {self.train_loss[-1]:.3f} {self.train_accuracy[-1]:6.1%}  "
+            f"val {self.val_loss[-1]:.3f} {self.val_accuracy[-1]:6.1%}  "
+            f"lr {self.lr[-1]:.5f}  {self.seconds[-1]:.1f} s"
         )
 
 
@@ -147,7 +146,17 @@ class RunState:
         return len(accuracies) - 1 - best_epoch >= patience
 
     def begin_epoch(self) -> None:
-        """Note time and learning rate, and let processes deal the images anew."""
+        """Note time and learning rate, and let processes deal the images anew.
+
+        Raises:
+            OSError: If no checkpoint can be written: now, not after the epoch.
+        """
+        if self.folder is not None and rank() == 0:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=self.folder).close()
+            except OSError as error:
+                raise _not_written(self.folder / "last.pt", error) from error
         self._began = time.perf_counter()
         self._lr = max(group["lr"] for group in self.optimizer.param_groups)
         if isinstance(self.loader.sampler, DistributedSampler):
@@ -166,16 +175,16 @@ class RunState:
         self.history.append(train, val, lr=self._lr, seconds=seconds)
         if is_best:
             self.best = copy.deepcopy(self.model.state_dict())
-        self.after_last_epoch = self.state()
-        if self.folder is None or rank() > 0:
-            return
-        if len(self.history) == 1:
-            self.keep_previous()
-        if is_best:
-            best = describe(self.model, self.loader.dataset)
-            best |= {"epoch": len(self.history), "val_accuracy": val.accuracy}
-            save_checkpoint(self.folder / "best.pt", {"model": self.best, **best})
-        save_checkpoint(self.folder / "last.pt", self.after_last_epoch)
+        state = self.state()
+        if self.folder is not None and rank() == 0:
+            if len(self.history) == 1:
+                self.keep_previous()
+            if is_best:
+                best = describe(self.model, self.loader.dataset)
+                best |= {"epoch": len(self.history), "val_accuracy": val.accuracy}
+                save_checkpoint(self.folder / "best.pt", {"model": self.best, **best})
+            save_checkpoint(self.folder / "last.pt", state)
+        self.after_last_epoch = state
 
     def keep_previous(self) -> None:
         """Put what an earlier training left in the same folder aside."""
@@ -202,6 +211,12 @@ class RunState:
                     f"The device has no memory left for batches of "
                     f"{self.loader.batch_size} images; try half of that, or a smaller "
                     "network, and close other programs that use it."
+                ) from None
+            if "more than 1 value per channel" in str(error):  # torch's, from BatchNorm
+                raise ValueError(
+                    "BatchNorm cannot learn from a batch of a single image, whose maps "
+                    "have one pixel; choose a batch size that leaves no single image "
+                    "over, or build the training loader with drop_last=True."
                 ) from None
             if not isinstance(error, KeyboardInterrupt):
                 raise
@@ -233,11 +248,13 @@ class RunState:
     def fingerprint(self) -> dict[str, Any]:
         """Return what a run must have in common with the one it goes on from."""
         generator = self.loader.generator
+        rate = "lr" if self.scheduler is None else "initial_lr"
         return {
             **(getattr(self.model, "architecture", None) or {}),
             **(getattr(self.loader.dataset, "info", None) or {}),
             "seed of the order": generator and generator.initial_seed(),
             "optimizer": type(self.optimizer).__name__,
+            "first rates": [group.get(rate) for group in self.optimizer.param_groups],
             "schedule": _kind_and_length(self.scheduler),
             "processes": world_size(),
         }
@@ -260,7 +277,14 @@ class RunState:
                 f"{path} belongs to another run ({'; '.join(differences)}); make both "
                 "the same, or use another save_path."
             )
-        self.restore(state)
+        try:
+            self.restore(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise CheckpointError(
+                f"{path} does not fit this training ({reason}); build network, "
+                "optimizer and schedule as they were, or use another save_path."
+            ) from error
         torch.set_num_threads(state.get("threads", torch.get_num_threads()))
         self.after_last_epoch = self.state()  # a copy: the optimiser works in place
         if tell:
@@ -367,12 +391,18 @@ def save_checkpoint(path: Path | str, checkpoint: Checkpoint) -> None:
     except (OSError, RuntimeError) as error:  # torch reports a full disk as Runtime
         with suppress(OSError):
             beside.unlink()
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise OSError(
-            f"The checkpoint {path} could not be written ({reason}); what was there "
-            "before is unchanged: free some space, or set COURSE_RUNS to a folder that "
-            "has it."
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: Exception) -> OSError:
+    """Return the error that says why a checkpoint could not be written."""
+    disk = error if isinstance(error, OSError) else error.__context__
+    reason = getattr(disk, "strerror", None) or str(error).splitlines()[0]
+    return OSError(
+        f"The checkpoint {path} could not be written ({reason}); what was there "
+        "before is unchanged: free some space, or set COURSE_RUNS to a folder that "
+        "has it."
+    )
 
 
 def load_checkpoint(path: Path | str) -> Checkpoint:
@@ -390,6 +420,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}; train the model first.")
     try:
+        with zipfile.ZipFile(path) as file:  # PyTorch compares no checksums
+            if changed := file.testzip():
+                raise zipfile.BadZipFile(changed)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of many kinds, from pickle, zipfile and torch
         raise CheckpointError(

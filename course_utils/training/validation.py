@@ -62,8 +62,8 @@ def check_run(
     loader: DataLoader,
 ) -> None:
     """Raise if a training would learn nothing, or if its cycle would end too early."""
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs is {num_epochs}; give at least 1.")
+    if num_epochs < 1 or num_epochs % 1:
+        raise ValueError(f"num_epochs is {num_epochs}; give a whole number from 1 on.")
     own = {id(p) for p in model.parameters() if p.requires_grad}
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     if not own.intersection(held):

@@ -5,33 +5,20 @@ from __future__ import annotations
 from itertools import chain, islice, repeat
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torchvision import transforms
 
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 from course_utils.models import CifarResNet
+from course_utils.models.fast import BothViews, whiten_stem
 from course_utils.models.modes import amp_dtype
-from course_utils.models.whitening import whiten_stem
 from course_utils.training import train_one_epoch
 from course_utils.training.recipes import muon_one_cycle
 
 TITLE = "the course's fast recipe"
 STEPS = 5  # between two looks at the clock
 CYCLE = 1000  # steps of the schedule, whatever the time
-
-
-class BothViews(nn.Module):
-    """The mean of what a network says of an image and of its mirror image."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return probabilities (B, num_classes)."""
-        straight, mirrored = self.network(images), self.network(images.flip(3))
-        return (straight.softmax(1) + mirrored.softmax(1)) / 2
 
 
 def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
@@ -45,11 +32,12 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     optimizer, scheduler = muon_one_cycle(model, 0.1, CYCLE)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
     dtype = amp_dtype(torch.device("cpu"), "auto")
-    while (now := watch.seconds / watch.budget) < 1:
-        while scheduler.last_epoch < CYCLE * now - 1:
-            scheduler.step()
+    while watch.seconds < watch.budget:
         few = list(islice(batches, STEPS))
         train_one_epoch(model, few, optimizer, criterion, dtype=dtype)
         watch.steps += STEPS
+        now = min(1.0, watch.seconds / watch.budget)
+        while scheduler.last_epoch < CYCLE * now - 1:
+            scheduler.step()
     normalise = transforms.Normalize(splits.mean, splits.std)
     watch.look(nn.Sequential(normalise, BothViews(model)))

@@ -1,4 +1,4 @@
-"""A stem that is not learnt: it whitens patches of the images."""
+"""Two parts of the fast recipe: a stem that is not learnt, and a test of two views."""
 
 import torch
 import torch.nn.functional as F
@@ -39,3 +39,22 @@ def whiten_stem(model: nn.Module, images: Tensor) -> None:
     filters = (directions / (variances + SMALLEST_VARIANCE).sqrt()).T.flip(0)[:number]
     conv.weight.copy_(torch.cat([filters, -filters]).view_as(conv.weight))
     conv.weight.requires_grad_(False)
+
+
+class BothViews(nn.Module):
+    """The mean of what a network says of an image and of its mirror image.
+
+    Args:
+        network: Maps images (B, C, H, W) to logits (B, num_classes).
+
+    Taught in: lesson 03b, "A recipe for minutes".
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return probabilities (B, num_classes)."""
+        straight, mirrored = self.network(images), self.network(images.flip(3))
+        return (straight.softmax(1) + mirrored.softmax(1)) / 2

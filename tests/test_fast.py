@@ -1,10 +1,10 @@
-"""The stem that whitens patches, on images with correlated pixels."""
+"""The white stem on images with correlated pixels; the test of two views."""
 
 import pytest
 import torch
 
 from course_utils.models import CifarResNet
-from course_utils.models.whitening import whiten_stem
+from course_utils.models.fast import BothViews, whiten_stem
 
 
 @pytest.fixture
@@ -35,3 +35,12 @@ def test_it_is_not_learnt_and_the_rest_is(images):
 def test_more_outputs_than_directions_are_refused(images):
     with pytest.raises(ValueError, match="64 outputs, but its patches have 27"):
         whiten_stem(CifarResNet(8, width=64), images)
+
+
+def test_both_views_are_the_mean_of_an_image_and_its_mirror_image(images):
+    model = CifarResNet(8, width=4).eval()
+    judged = BothViews(model).eval()
+    found = judged(images[:2])
+    expected = sum(model(x).softmax(1) for x in (images[:2], images[:2].flip(3))) / 2
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(judged(images[:2].flip(3)), found)

@@ -1,0 +1,93 @@
+"""The table of START_HERE: a folder's lessons, and which exercises are solved."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from course_classroom.checks.marks import solved
+
+LESSON = re.compile(r"\d\db?_\w+\.ipynb")  # without its later versions, .new-….ipynb
+CARD = re.compile(
+    r"\*\*Reading\*\* (?P<reading>\d+) minutes · "
+    r"(?:\*\*exercises\*\* (?P<exercises>\d+) minutes · )?"
+    r"\*\*run time\*\* quick CPU about (?P<run>\d+ \w+)"
+)
+EXERCISE = re.compile(r"(?m)^### (★+ .+)$")
+CHECK = re.compile(r"(?m)^check\.(\w+)\(")
+HEAD = """| lesson | to read | to solve | to compute | exercises |
+| :-- | --: | --: | --: | :-- |"""
+
+
+@dataclass
+class Lesson:
+    """What the table says of a lesson.
+
+    Attributes:
+        link: Its title, as a link to its notebook.
+        minutes: To read it, to solve its exercises, and how long it computes.
+        exercises: The title of each exercise, by the name of its check.
+    """
+
+    link: str
+    minutes: tuple[str, str, str]
+    exercises: dict[str, str]
+
+
+def overview(folder: Path) -> str:
+    """Return a sentence on what comes next and the table, in Markdown."""
+    paths = sorted(p for p in folder.glob("*.ipynb") if LESSON.fullmatch(p.name))
+    lessons = [read(path) for path in paths]
+    done = solved()
+    lines = [HEAD]
+    for lesson in lessons:
+        marks = [
+            f"{'✓' if name in done else '○'} {title}"
+            for name, title in lesson.exercises.items()
+        ]
+        cells = (lesson.link, *lesson.minutes, "<br>".join(marks))
+        lines.append(f"| {' | '.join(cells)} |")
+    return f"{_next(lessons, done)}\n\n" + "\n".join(lines)
+
+
+def _next(lessons: list[Lesson], done: set[str]) -> str:
+    """Return a sentence on how far the reader is and which exercise comes next."""
+    names = {name for lesson in lessons for name in lesson.exercises}
+    count = f"**{len(names & done)} of {len(names)} exercises are solved.**"
+    for lesson in lessons:
+        for name, title in lesson.exercises.items():
+            if name not in done:
+                return f"{count} The next one: {title}, in {lesson.link}."
+    return count
+
+
+def read(notebook: Path) -> Lesson:
+    """Return what a notebook says of itself; the reader may have changed it."""
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        sources = ["".join(cell["source"]) for cell in cells]
+        tags = [[*cell["metadata"].get("tags", [])] for cell in cells]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        sources, tags = [], []
+    text = "\n".join(sources)
+    heading = re.search(r"(?m)^# (.+)$", text)
+    link = f"[{heading[1] if heading else notebook.stem}]({notebook.name})"
+    card = CARD.search(" ".join(text.split()))
+    times = card.groupdict("") if card else {}
+    minutes = tuple(
+        f"{times[part]} min" if times.get(part) else ""
+        for part in ("reading", "exercises")
+    )
+    exercises, title = {}, ""
+    for source, tagged in zip(sources, tags, strict=True):
+        title = (EXERCISE.findall(source) or [title])[-1]
+        if "exercise" in tagged:
+            exercises |= dict.fromkeys(CHECK.findall(source), title)
+    return Lesson(link, (*minutes, times.get("run", "")), exercises)
+
+
+def show_overview() -> None:
+    """Show the lessons of the working folder, as a notebook displays a table."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(overview(Path())))
