@@ -12,6 +12,7 @@
 #   make wheelhouse DIR=wheels   every package, to install without a network later
 #                    (for others, too: PLATFORMS="linux macos windows")
 #   make clean       remove what was built; runs/, data/ and my_course/ stay
+# make course LANGUAGE=zh and make lab LANGUAGE=zh: the lessons in Chinese
 # Options: PYTHON=python3.12   TORCH_INDEX=address of PyTorch's CPU packages
 #          WHEELS=wheels, to install from a wheelhouse
 #          HOSTED=address of the hosted edition, for the site's buttons to Colab

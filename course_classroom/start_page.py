@@ -8,10 +8,10 @@ from pathlib import Path
 from course_classroom.checks.marks import solved
 
 LESSON = re.compile(r"\d\db?_\w+\.ipynb")  # without its later versions, .new-….ipynb
-CARD = re.compile(
-    r"\*\*Reading\*\* (?P<reading>\d+) minutes · "
-    r"(?:\*\*exercises\*\* (?P<exercises>\d+) minutes · )?"
-    r"\*\*run time\*\* quick CPU about (?P<run>\d+ \w+)"
+CARD = re.compile(  # in English, or in Chinese
+    r"\*\*(?:Reading|阅读)\*\* (?P<reading>\d+) (?:minutes|分钟) · "
+    r"(?:\*\*(?:exercises|练习)\*\* (?P<exercises>\d+) (?:minutes|分钟) · )?"
+    r"\*\*(?:run time|运行时间)\*\* quick (?:|配置、)CPU (?:about|约) (?P<run>\d+ \w+)"
 )
 EXERCISE = re.compile(r"(?m)^### (★+ .+)$")
 CHECK = re.compile(r"(?m)^check\.(\w+)\(")

@@ -225,9 +225,10 @@ def without_block(network, name):
 
 
 # %% [markdown]
-# What else breaks? Every BatchNorm behind the gap divides by a variance that it saw
-# *with* the block: its statistics are stale. `update_bn` undoes that harm with training
-# images; no weight changes. The control: do the same to the *whole* network.
+# What else breaks? Every BatchNorm behind the gap divides by the standard deviation
+# that it saw *with* the block: its statistics are stale. `update_bn` undoes that harm
+# with training images; no weight changes. The control: do the same to the *whole*
+# network.
 
 
 # %%
@@ -289,7 +290,7 @@ for name, whole in intact.items():
 # The plain network loses 73.7 points<!-- results: 05_*full-photos* lost.plain.0 -->
 # (mean of the seven that can go), and still
 # 64.7 points<!-- results: 05_*full-photos* lost.plain.1 --> anew. The same seven cost
-# the residual network 25.2 and 9.2.
+# the residual network 25.2 points, and 9.2 anew.
 
 # %% [markdown]
 # Why? In the residual network what passes the gap lacks one correction $F(x)$ among
@@ -770,8 +771,8 @@ check.fall_without(fall_without)
 #
 # <details><summary>The block was worth 41 points.</summary>
 #
-# **No.** Most of the fall came from norms behind the gap that divided by a variance
-# which no longer fits. That harm is undone without the block.
+# **No.** Most of the fall came from norms behind the gap that divided by a standard
+# deviation which no longer fits. That harm is undone without the block.
 #
 # </details>
 # <details><summary>Estimating statistics has trained the network again.</summary>
@@ -885,7 +886,7 @@ check.fall_without(fall_without)
 # <details><summary>Nothing: neither network sees a label.</summary>
 #
 # **No.** Neither needs a label to compute features, but one's norms divide by measured
-# variances, the other's by 1. Two things differ, not one.
+# deviations, the other's by 1. Two things differ, not one.
 #
 # </details>
 

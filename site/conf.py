@@ -5,9 +5,11 @@ import os
 import re
 import sys
 from importlib.metadata import distribution
+from itertools import pairwise
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.search import SearchLanguage
 
 project = "Deep residual networks"
 author = "The course authors"
@@ -69,6 +71,10 @@ window.fetch = async (url) => ({
 });
 """
 page_texts = {}
+TRANSLATED = {"index", "glossary"} | {
+    f"notebooks/{path.stem}"
+    for path in Path(__file__).parents[1].glob("notebooks/zh/*.ipynb")
+}
 html_use_index = False  # the search and the glossary serve better
 html_domain_indices = False
 html_last_updated_fmt = None
@@ -90,6 +96,11 @@ if os.environ.get("HOSTED"):  # buttons that open a lesson of the hosted edition
     from hosted_edition import launch_buttons
 
     html_theme_options |= launch_buttons(os.environ["HOSTED"])
+templates_path = ["templates"]
+html_theme_options["article_header_end"] = [
+    "language.html",
+    "article-header-buttons.html",
+]
 html_context = {"default_mode": "auto"}  # else the theme logs an error
 copybutton_exclude = ".linenos, .gp, .go"
 
@@ -131,8 +142,52 @@ def keep_text(app, pagename, templatename, context, doctree):
         app.add_js_file(script.name, loading_method="defer")
 
 
+def link_other_language(app, pagename, templatename, context, doctree):
+    """Let each page lead to the same one in the other language, or to its first."""
+    if not app.tags.has("two_languages"):
+        return
+    other = pagename if pagename in TRANSLATED else "index"
+    folder = ".." if app.config.language == "zh_CN" else "zh"
+    root = "../" * pagename.count("/")
+    context["other_language"] = f"{root}{folder}/{other}.html"
+
+
+class PairsOfCharacters(SearchLanguage):
+    """Chinese without a dictionary: each two neighbours are a word, here and there."""
+
+    lang = "zh"
+    language_name = "Chinese"
+    js_splitter_code = r"""
+function splitQuery(query) {
+  const runs = query.match(/[\u4e00-\u9fff]+|[a-z0-9_]+/gi) || [];
+  return runs.flatMap((run) => run < "\u4e00" || run.length < 2 ? [run]
+    : Array.from({ length: run.length - 1 }, (_, at) => run.slice(at, at + 2)));
+}
+"""
+
+    def split(self, text):
+        """Return Latin words, and the pairs of Chinese characters."""
+        for run in re.findall("[\u4e00-\u9fff]+|[a-zA-Z0-9_]+", text):
+            if run < "\u4e00" or len(run) < 2:
+                yield run.lower()
+            else:
+                yield from map("".join, pairwise(run))
+
+
+def name_in_chinese(app, config):
+    """Give the pages in Chinese the course's Chinese name."""
+    if config.language == "zh_CN":
+        config.html_theme_options["logo"] |= {
+            "text": "深度残差网络",
+            "alt_text": "首页",
+        }
+
+
 def setup(app):
     """Connect the functions above."""
+    app.connect("config-inited", name_in_chinese)
+    app.add_search_language(PairsOfCharacters)
+    app.connect("html-page-context", link_other_language)
     app.connect("autodoc-process-docstring", sections_as_fields, priority=900)
     app.connect("doctree-read", number_figures)
     app.connect("html-page-context", keep_text)

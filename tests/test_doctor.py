@@ -82,10 +82,11 @@ def probe(monkeypatch, code):
 
 def test_what_pytorch_says(monkeypatch):
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    good = "import json; print(json.dumps(['2.15', '0.29', {!r}]))"
+    good = "import json; print(json.dumps(['2.15', '0.29', {!r}, '1 thread']))"
     found = probe(monkeypatch, good.format(""))
     assert found["PyTorch"] == ("ok", "PyTorch", "torch 2.15, torchvision 0.29", "")
     assert found["GPU"] == ("ok", "GPU", "none: quick profile", "")
+    assert found["threads"].text == "1 thread; COURSE_THREADS sets their number"
     found = probe(monkeypatch, good.format("CUDA, H1, 80 GiB"))
     assert found["GPU"] == ("ok", "GPU", "CUDA, H1, 80 GiB", "")
     monkeypatch.setattr(machine.shutil, "which", lambda name: f"/bin/{name}")

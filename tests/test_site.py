@@ -1,5 +1,6 @@
 """The course site: its links, and what a reader sees of it in a browser."""
 
+import posixpath
 import re
 from collections import defaultdict
 from itertools import pairwise
@@ -35,7 +36,8 @@ def site(tmp_path_factory):
     """The site of the notebooks as they are, made without a warning."""
     target = tmp_path_factory.mktemp("site") / "pages"
     notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
-    assert build_site.build_site(notebooks, target, strict=True)
+    chinese = sorted(NOTEBOOKS.glob("zh/*.ipynb"))
+    assert build_site.build_site(notebooks, target, strict=True, chinese=chinese)
     return target
 
 
@@ -79,15 +81,31 @@ def test_a_work_stands_once_in_the_references_with_its_lessons(soups):
 
 
 def test_the_notebook_to_take_away_says_what_it_needs(site, soups):
-    for name in (name for name in soups if name.startswith("notebooks/")):
-        source = (site / "_sources" / name).with_suffix(".ipynb")
-        first = nbformat.read(source, as_version=4).cells[0].source
-        assert re.search("`course_utils`.+`make lab`", first, re.S)
-        assert "To run this notebook" not in soups[name].text
+    for name in (name for name in soups if "notebooks/" in name):
+        root, lesson = name.split("notebooks/")
+        source = site / root / "_sources" / "notebooks" / lesson
+        first = (
+            nbformat.read(source.with_suffix(".ipynb"), as_version=4).cells[0].source
+        )
+        assert re.search("`course_utils`.+`make lab", first, re.S)
+        assert first.split("**")[1] not in soups[name].text
 
 
 def test_the_first_page_begins_with_the_lessons(soups):
     assert "The lessons" in soups["index.html"].select_one("article h2").text
+
+
+def test_each_page_leads_to_the_other_language_and_a_lesson_to_itself(soups):
+    def other(name):
+        link = soups[name].select_one("a.language")["href"]
+        return posixpath.normpath(posixpath.join(posixpath.dirname(name), link))
+
+    for name in soups:
+        assert name.startswith("zh/") != other(name).startswith("zh/")
+        assert other(name) in soups
+    lesson = "notebooks/01_residual_blocks.html"
+    assert (other(lesson), other(f"zh/{lesson}")) == (f"zh/{lesson}", lesson)
+    assert soups[f"zh/{lesson}"].html["lang"] == "zh-CN"
 
 
 def test_a_table_that_a_cell_displays_is_a_table(soups):
@@ -300,6 +318,15 @@ def test_search_leads_to_the_bottleneck(site, browser, outside):
     result.locator("a").click()
     page.wait_for_url(lambda url: "search.html" not in url)
     assert "bottleneck" in page.locator("article").inner_text().lower()
+    assert outside == []
+
+
+def test_search_finds_a_chinese_term_of_four_characters(site, browser, outside):
+    page = open_page(browser, outside)
+    page.goto((site / "zh" / "search.html").as_uri() + "?q=批归一化")
+    excerpt = page.locator("#search-results li p.context").first
+    excerpt.wait_for()
+    assert "批归一化" in excerpt.inner_text()
     assert outside == []
 
 

@@ -294,6 +294,6 @@ def test_the_first_slow_epoch_gets_a_word(monkeypatch, capsys):
     train(model, make_loader(), make_loader(), num_epochs=4, optimizer=sgd(model, 0))
     lines = capsys.readouterr().out.splitlines()
     assert [line[:10] for line in lines] == [
-        "Epoch [  1", "Epoch [  2", "Epoch [  3", "This epoch", "Epoch [  4",
+        "Epoch 1/4 ", "Epoch 2/4 ", "Epoch 3/4 ", "This epoch", "Epoch 4/4 ",
     ]  # fmt: skip
     assert "COURSE_THREADS=1" in lines[3]

@@ -2,6 +2,9 @@
 
 python tools/build_notebooks.py [01 01b …]   converts and executes, on the built-in data
 python tools/build_notebooks.py --check     fails where lesson and notebook differ
+
+A lesson with a translation in lessons/zh/ gets a second notebook in notebooks/zh/, with
+the outputs of the first.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from lesson_files import (
 )
 from nbformat import NotebookNode
 from PIL import Image
+from translation import join, prose_of
 
 LARGEST_NOTEBOOK_MIB = 1.0
 REBUILD = "run `make notebooks`"
@@ -170,7 +174,10 @@ def main(arguments: list[str] | None = None) -> int:
     lessons = find_lessons(options.lessons)
     problems = [] if options.lessons else stray()
     for lesson in lessons:
-        problems += check(lesson) if options.check else build(lesson)
+        found = check(lesson) if options.check else build(lesson)
+        if not found and prose_of(lesson).is_file():
+            found = join(lesson, write=not options.check)
+        problems += found
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:

@@ -5,6 +5,7 @@ python tools/build_site.py      notebooks/ as they are, into build/site/
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -17,14 +18,13 @@ from build_notebooks import check
 from lesson_files import (
     NOTEBOOKS,
     ROOT,
-    figure_text,
     find_lessons,
     tags_of,
     write_notebook,
 )
 from measure import COMMENT
 from site_api import api_pages
-from site_pages import SITE, hand_written, landing, relinked
+from site_pages import SITE, chinese_landing, hand_written, landing, relinked
 from site_references import references_page
 
 TARGET = ROOT / "build" / "site"
@@ -34,14 +34,32 @@ NEEDS = """\
 > networks, hands on*: the packages `course_utils` and `course_classroom`, which it
 > imports, come with it. In the course's folder, `make lab` sets up all that is needed
 > and opens your own copy of every lesson."""
-FOLDED = {
-    "solution": ("hide-cell", "the solution"),
-    "figure": ("hide-input", "how the figure is drawn"),
+NEEDS_IN_CHINESE = """\
+> **要运行这个笔记本**，需要整个课程：
+> 它导入的 `course_utils` 和 `course_classroom` 都在课程里。
+> 在课程的文件夹中，`make lab LANGUAGE=zh` 会装好一切，并打开每一课的中文副本。"""
+FOLDED = {  # how a cell with a tag is folded, and what its fold says
+    "solution": ("hide-cell", "Show the solution", "Hide the solution"),
+    "figure": (
+        "hide-input",
+        "Show how the figure is drawn",
+        "Hide how the figure is drawn",
+    ),
 }
+FOLDED_IN_CHINESE = {
+    "solution": ("hide-cell", "打开答案", "收起答案"),
+    "figure": ("hide-input", "看图是怎么画的", "收起画图的代码"),
+}
+CHINESE = ("-D", "language=zh_CN", "-D", "html_title=深度残差网络：动手课程")
+ENGLISH_PAGE = re.compile(r"\[([^]]+)\]\(\.\./(\w+)\.ipynb\)")
 
 
 def build_site(
-    notebooks: Sequence[Path], target: Path, table: str = "", strict: bool = False
+    notebooks: Sequence[Path],
+    target: Path,
+    table: str = "",
+    strict: bool = False,
+    chinese: Sequence[Path] = (),
 ) -> bool:
     """Render the course as a site; return whether that worked.
 
@@ -51,20 +69,51 @@ def build_site(
             comes there.
         table: Markdown for the page of results: how the lessons ran on this machine.
         strict: whether a warning, such as that of a dead link, is a failure.
+        chinese: the same lessons in Chinese, whose pages come into zh/.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".site-") as folder:
-        source, pages = Path(folder, "source"), Path(folder, "pages")
-        write_sources(notebooks, table, source)
-        command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(SITE)]
-        command += ["-d", str(Path(folder, "doctrees")), str(source), str(pages)]
-        command += ["-W"] if strict else []
-        if subprocess.run(command, cwd=ROOT).returncode:
+        pages = Path(folder, "pages")
+        options = ["-W"] if strict else []
+        write_sources(notebooks, table, Path(folder, "source"))
+        if chinese:
+            options += ["-t", "two_languages"]
+            write_chinese(chinese, Path(folder, "zh"))
+        if not render(Path(folder, "source"), pages, options):
+            return False
+        if chinese and not render(
+            Path(folder, "zh"), pages / "zh", [*options, *CHINESE]
+        ):
             return False
         if target.exists():
             target.rename(Path(folder, "old"))
         pages.rename(target)
     return True
+
+
+def render(source: Path, pages: Path, options: Sequence[str]) -> bool:
+    """Make pages of a folder of sources; return whether that worked."""
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", "-c", str(SITE)]
+    command += ["-d", str(source.with_name(f"{source.name}-doctrees")), *options]
+    command += [str(source), str(pages)]
+    return subprocess.run(command, cwd=ROOT).returncode == 0
+
+
+def write_chinese(notebooks: Sequence[Path], source: Path) -> None:
+    """Write the pages in Chinese: the lessons, their first page, the glossary."""
+    lessons = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
+    for name, notebook in lessons.items():
+        for cell in notebook.cells:  # deep dives are in English alone
+            if cell.cell_type == "markdown":
+                page = r'<a href="../../notebooks/\2.html">\1</a>'
+                cell.source = ENGLISH_PAGE.sub(page, cell.source)
+        prepare(notebook, {f"notebooks/{name}.ipynb" for name in lessons})
+        fold(notebook, FOLDED_IN_CHINESE)
+        notebook.cells.insert(0, needs(NEEDS_IN_CHINESE))
+        write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
+    (source / "index.md").write_text(chinese_landing(lessons), "utf-8")
+    shutil.copy(ROOT / "docs" / "glossary.zh.md", source / "glossary.md")
+    shutil.copy(SITE / "picture.png", source)
 
 
 def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
@@ -87,13 +136,14 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
         (source / "api" / name).write_text(text, "utf-8")
     for name, notebook in lessons.items():
         prepare(notebook, pages)
-        notebook.cells.insert(0, needs())
+        fold(notebook, FOLDED)
+        notebook.cells.insert(0, needs(NEEDS))
         write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
     shutil.copy(SITE / "picture.png", source)
 
 
 def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
-    """Fold what a reader may open, describe figures, mend links, drop comments."""
+    """Describe figures, mend links, drop comments."""
     section = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -102,19 +152,34 @@ def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
             source = COMMENT.sub("", cell.source)
             cell.source = relinked(source, "notebooks", pages)
         elif cell.cell_type == "code":
-            text = figure_text(cell) or f"Figure of the section “{section}”"
+            text = described(cell) or f"Figure of the section “{section}”"
             cell.metadata["mystnb"] = {"image": {"alt": text}}
-        for tag in {*tags_of(cell)} & {*FOLDED}:
-            hidden, what = FOLDED[tag]
+
+
+def described(cell: nbformat.NotebookNode) -> str:
+    """Return the text of a cell's figures, "" where it draws none."""
+    texts = [
+        output.metadata.get("image/png", {}).get("alt", "")
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    ]
+    return next(iter(texts), "")
+
+
+def fold(notebook: nbformat.NotebookNode, folds: dict[str, tuple[str, ...]]) -> None:
+    """Fold what a reader may open: solutions, and the code of figures."""
+    for cell in notebook.cells:
+        for tag in {*tags_of(cell)} & {*folds}:
+            hidden, show, hide = folds[tag]
             cell.metadata.tags.append(hidden)
-            cell.metadata["mystnb"]["code_prompt_show"] = f"Show {what}"
-            cell.metadata["mystnb"]["code_prompt_hide"] = f"Hide {what}"
+            cell.metadata["mystnb"]["code_prompt_show"] = show
+            cell.metadata["mystnb"]["code_prompt_hide"] = hide
 
 
-def needs() -> nbformat.NotebookNode:
+def needs(text: str) -> nbformat.NotebookNode:
     """Return the first cell of a notebook that somebody takes away from the site."""
     metadata = {"tags": ["remove-cell"]}
-    return nbformat.v4.new_markdown_cell(NEEDS, id="needs", metadata=metadata)
+    return nbformat.v4.new_markdown_cell(text, id="needs", metadata=metadata)
 
 
 def main() -> int:
@@ -125,7 +190,8 @@ def main() -> int:
         print("No site was built. " + "\n".join(problems))
         return 1
     notebooks = [NOTEBOOKS / f"{lesson.stem}.ipynb" for lesson in lessons]
-    if not build_site(notebooks, TARGET, strict=True):
+    chinese = sorted(NOTEBOOKS.glob("zh/*.ipynb"))
+    if not build_site(notebooks, TARGET, strict=True, chinese=chinese):
         print("No site was built (see above); an older one is still there.")
         return 1
     print(f"Read it in a browser: {(TARGET / 'index.html').as_uri()}")

@@ -16,6 +16,7 @@ from lesson_files import (
     ROOT,
     SOLUTION,
     find_lessons,
+    is_dive,
     lesson_sha256,
     read_lesson,
     tags_of,
@@ -23,10 +24,11 @@ from lesson_files import (
 )
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from translation import in_chinese, prose_of, read_prose, translated
 
 from course_classroom.start_page import overview
 
-MY_COURSE = ROOT / "my_course"
+MY_COURSE = ROOT / "my_course"  # the Chinese lessons come into zh/ there
 CONFIG = ROOT / "tools" / "jupyter"  # without a teacher's menus and Jupyter's news
 START = "START_HERE.ipynb"
 
@@ -40,26 +42,7 @@ To run it, copy it into a cell of your own.
 
 </details>"""
 
-BEGIN = """# Start here
-
-Begin with [01 · Residual blocks](01_residual_blocks.ipynb). A lesson is one session of
-90 minutes; the deep dives, such as 01b, are for whoever wants to go on.
-
-- **Predict, then run.** Each lesson opens with a question: write your answer down.
-  Then run cell by cell with *Shift + Enter*. After a restart of the kernel, *Run > Run
-  All Above Selected Cell* brings everything back.
-- **Exercises** come last. Write your answer into the cell and run it: the check says ✓,
-  or gives a hint. A solution that is folded below never runs by itself.
-- **The notebooks are yours**, and `make lab` never overwrites them. Where a lesson has
-  changed since, its new version lies beside yours, with `.new` in its name. Only this
-  page is written anew: keep no notes here.
-- **Something does not work?** In a terminal (*File > New > Terminal*), `{doctor}` says
-  what is wrong and what mends it.
-
-Below is what you have solved. To see it anew, click into the cell and press *Shift +
-Enter*. The marks lie in the folder of your checkpoints; nothing leaves this machine."""
-
-REFRESH = """# what you have solved by now
+REFRESH = """# Shift + Enter shows what you have solved by now
 from course_classroom.start_page import show_overview
 
 show_overview()"""
@@ -90,6 +73,8 @@ def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
 def readers_copy(lesson: Path) -> NotebookNode:
     """Return a lesson whose solutions are folded text, so that nothing runs them."""
     notebook = read_lesson(lesson)
+    if in_chinese():
+        notebook = translated(notebook, read_prose(prose_of(lesson)))
     notebook.cells = [
         folded(cell) if "solution" in tags_of(cell) else cell for cell in notebook.cells
     ]
@@ -108,9 +93,11 @@ def start_page(folder: Path) -> NotebookNode:
     course = Path(sysconfig.get_path("scripts"), "course")
     if course.drive == folder.drive:
         course = os.path.relpath(course, folder)  # Lab's terminals begin there
+    name = "start_here.zh.md" if in_chinese() else "start_here.md"
+    text = Path(__file__).with_name(name).read_text("utf-8")
     table = new_output("display_data", {"text/markdown": overview(folder)})
     cells = [
-        new_markdown_cell(BEGIN.format(doctor=f"{course} doctor")),
+        new_markdown_cell(text.format(doctor=f"{course} doctor").strip()),
         new_code_cell(REFRESH, outputs=[table]),
     ]
     return new_notebook(cells=cells, metadata={"kernelspec": KERNELSPEC})
@@ -135,17 +122,20 @@ def main(arguments: list[str]) -> int:
 
     It opens with the start page, which is the course's own and written anew.
     """
-    print(f"Your copy of the course is in {MY_COURSE}:")
+    folder, lessons = MY_COURSE, find_lessons(folder=LESSONS)
+    if in_chinese():
+        folder, lessons = MY_COURSE / "zh", [p for p in lessons if not is_dive(p)]
+    print(f"Your copy of the course is in {folder}:")
     try:
-        for lesson in find_lessons(folder=LESSONS):
-            print(f"  {copy_lesson(lesson, MY_COURSE)}")
-        write_notebook(start_page(MY_COURSE), MY_COURSE / START)
+        for lesson in lessons:
+            print(f"  {copy_lesson(lesson, folder)}")
+        write_notebook(start_page(folder), folder / START)
     except OSError as error:
         raise SystemExit(
-            f"Cannot write {error.filename or MY_COURSE} ({error.strerror}); free the "
+            f"Cannot write {error.filename or folder} ({error.strerror}); free the "
             "place for the folder, or make it writable."
         ) from None
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={MY_COURSE}"]
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={folder}"]
     command.append(f"--LabApp.default_url=/lab/tree/{START}")
     paths = [str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     environment = os.environ | {"JUPYTER_CONFIG_PATH": os.pathsep.join(paths)}

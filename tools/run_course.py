@@ -3,6 +3,7 @@
 python tools/run_course.py             the lessons, without their deep dives
 python tools/run_course.py all         the deep dives, too
 python tools/run_course.py 01 01b …    only these
+LANGUAGE=zh python tools/run_course.py  in Chinese, too
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lesson_files import (
     write_notebook,
 )
 from nbformat import NotebookNode
+from translation import in_chinese, prose_of, write_translated
 
 TARGET = ROOT / "build" / "course"
 RESULT_MIME = "application/vnd.resnet-course.result+json"
@@ -170,7 +172,13 @@ def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
     print("Making the pages …", flush=True)
     notebooks = [folder / f"{lesson.stem}.ipynb" for lesson in lessons]
     note = left_out(lessons, lessons[0].parent)
-    site_made = build_site(notebooks, target, f"{page_table(rows)}\n\n{note}")
+    chinese = [
+        write_translated(lesson, folder)
+        for lesson in lessons
+        if in_chinese() and prose_of(lesson).is_file()
+    ]
+    table = f"{page_table(rows)}\n\n{note}"
+    site_made = build_site(notebooks, target, table, chinese=chinese)
     print(f"\n{text_table(rows)}\n")
     if note:
         print(textwrap.fill(note, 88, break_on_hyphens=False), end="\n\n")
@@ -179,7 +187,8 @@ def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
         print(f"FAILED {row.lesson}, {row.error}")
         print(f"  as far as it came: {folder / row.lesson}.ipynb")
     if site_made:
-        print(f"Read it in a browser: {(target / 'index.html').as_uri()}")
+        first = target / "zh" / "index.html" if chinese else target / "index.html"
+        print(f"Read it in a browser: {first.as_uri()}")
     else:
         print(f"The pages could not be made (see above); the notebooks: {folder}")
     return 0 if site_made and not failed else 1

@@ -135,9 +135,28 @@ def landing(lessons: dict[str, NotebookNode], others: Sequence[str]) -> str:
     return Template((SITE / "index.md").read_text("utf-8")).substitute(values)
 
 
+def chinese_landing(lessons: dict[str, NotebookNode]) -> str:
+    """Return the landing page in Chinese, of the lessons by name, in order."""
+    cards = [
+        f"::::{{grid-item-card}} {title_of(lesson)}\n:link: notebooks/{name}\n"
+        ":link-type: doc\n::::\n"
+        for name, lesson in lessons.items()
+    ]
+    text = (ROOT / "README.zh.md").read_text("utf-8")
+    begin = re.search(r"^## 开始\n(.+?)(?=^## )", text, re.M | re.S)
+    values = {
+        "first": next(iter(lessons)),
+        "cards": "\n".join(cards),
+        "commands": begin[1].strip(),
+        "notebooks": "\n".join(f"notebooks/{name}" for name in lessons),
+    }
+    return Template((SITE / "index.zh.md").read_text("utf-8")).substitute(values)
+
+
 def hand_written() -> dict[str, Path]:
     """Return the files that are pages as they are, by their place on the site."""
     docs = sorted(ROOT.glob("docs/*.md"), reverse=True)  # teaching.md is the first
+    docs = [path for path in docs if ".zh" not in path.suffixes]
     texts = [SITE / "glossary.md", ROOT / "CHANGELOG.md", *docs]
     places = [path.relative_to(ROOT).as_posix() for path in texts]
     return {

@@ -125,13 +125,13 @@ def minutes(folder: Path) -> str:
 
 
 def median_and_range(values: list[float]) -> str:
-    """Return the median, the range and the number of values that there are."""
+    """Return the median in per cent, and the range where there are several values."""
     if not values:
-        return "not measured"
+        return "–"
     middle = f"{statistics.median(values):.1%}"
     if len(values) == 1:
-        return f"{middle}, n = 1"
-    return f"{middle} ({min(values):.1%} to {max(values):.1%}), n = {len(values)}"
+        return middle
+    return f"{middle} ({100 * min(values):.1f}–{100 * max(values):.1f})"
 
 
 def bench(folder: Path) -> str:

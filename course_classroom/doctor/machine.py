@@ -14,13 +14,15 @@ PEAK_GIB = 2.1  # the most that `make course` showed for a lesson
 TORCH_S = 60.0  # a first start from a slow disk takes a while
 TORCH_PROBE = """
 import json, torch, torchvision
+from course_utils._engine.threads import choose_threads
 gpu = ""
 if torch.cuda.is_available():
     card = torch.cuda.get_device_properties(0)
     gpu = f"CUDA, {card.name}, {card.total_memory / 2**30:.0f} GiB"
 elif torch.backends.mps.is_available():
     gpu = "MPS, Apple's GPU, which shares the memory"
-print(json.dumps([torch.__version__, torchvision.__version__, gpu]))
+versions = torch.__version__, torchvision.__version__
+print(json.dumps([*versions, gpu, choose_threads()]))
 """
 
 
@@ -44,7 +46,7 @@ def check_torch() -> Lines:
         mend = install() if "No module named 'torch" in last else install(*again)
         yield Line("problem", "PyTorch", f"cannot be imported ({last})", mend)
         return
-    torch, torchvision, gpu = json.loads(done.stdout.splitlines()[-1])
+    torch, torchvision, gpu, threads = json.loads(done.stdout.splitlines()[-1])
     yield Line("ok", "PyTorch", f"torch {torch}, torchvision {torchvision}")
     if not gpu and shutil.which("nvidia-smi"):
         text = "this PyTorch cannot use the NVIDIA card, so the profile is quick"
@@ -52,6 +54,7 @@ def check_torch() -> Lines:
         yield Line("note", "GPU", text, mend)
     else:
         yield Line("ok", "GPU", gpu or "none: quick profile")
+    yield Line("ok", "threads", f"{threads}; COURSE_THREADS sets their number")
 
 
 def check_packages() -> Lines:

@@ -39,7 +39,7 @@ def choose_threads() -> str:
     best, other = (MOST, 1) if all_ < one else (1, MOST)
     torch.set_num_threads(best)
     ratio = max(one, all_) / min(one, all_)
-    return f"{in_words(best)}, {ratio:.1f} times as fast as {other} at the moment"
+    return f"{in_words(best)}, now {ratio:.1f} times as fast as {in_words(other)}"
 
 
 def in_words(threads: int) -> str:
