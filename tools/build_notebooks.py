@@ -3,6 +3,8 @@
 python tools/build_notebooks.py [01 01b …]   converts and executes, on the built-in data
 python tools/build_notebooks.py --check     fails where lesson and notebook differ
 
+python tools/build_notebooks.py --translations   only notebooks/zh/, without executing
+
 A lesson with a translation in lessons/zh/ gets a second notebook in notebooks/zh/, with
 the outputs of the first.
 """
@@ -170,11 +172,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("lessons", nargs="*", help="only these, such as 01 01b")
     parser.add_argument("--check", action="store_true", help="build nothing")
+    parser.add_argument(
+        "--translations", action="store_true", help="build only these: run nothing"
+    )
     options = parser.parse_args(arguments)
     lessons = find_lessons(options.lessons)
     problems = [] if options.lessons else stray()
     for lesson in lessons:
-        found = check(lesson) if options.check else build(lesson)
+        kept = options.check or options.translations
+        found = check(lesson) if kept else build(lesson)
         if not found and prose_of(lesson).is_file():
             found = join(lesson, write=not options.check)
         problems += found

@@ -184,5 +184,6 @@ def join(lesson: Path, *, write: bool) -> list[str]:
     if write:
         write_notebook(result, path)
     elif not path.is_file() or nbformat.read(path, as_version=4) != result:
-        problems = [f"zh/{path.name} is not up to date: run `make notebooks`."]
+        again = "run `python tools/build_notebooks.py --translations`"
+        problems = [f"zh/{path.name} is not up to date: {again}."]
     return problems
