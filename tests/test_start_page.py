@@ -4,7 +4,7 @@ import lab
 import nbformat
 import pytest
 from lesson_code import exercises
-from lesson_files import find_lessons, number_of, write_notebook
+from lesson_files import NOTEBOOKS, find_lessons, number_of, write_notebook
 
 from course_classroom.checks.marks import mark_solved, solved
 from course_classroom.start_page import overview, read
@@ -144,7 +144,7 @@ def test_every_exercise_of_the_course_is_on_the_page(lesson, tmp_path):
 
 def test_the_page_begins_with_a_lesson_that_is_there():
     first = find_lessons()[0].stem
-    assert f"({first}.ipynb)" in lab.BEGIN
+    assert f"({first}.ipynb)" in lab.start_page(NOTEBOOKS).cells[0].source
 
 
 def test_a_mark_is_kept_once(runs):

@@ -183,6 +183,7 @@ def test_an_executed_lesson_is_written_in_chinese_too(notebook, tmp_path, monkey
 
 # English words that often mean something else, or that Chinese abbreviates.
 SEVERAL_MEANINGS = {"bias", "class", "depth", "fault", "head", "recipe", "resume"}
+SEVERAL_MEANINGS |= {"degradation", "split"}
 SEVERAL_MEANINGS |= {"dashed, solid shortcut", "expected calibration error, ECE"}
 SEVERAL_MEANINGS |= {"negative log-likelihood, NLL"}
 
@@ -197,7 +198,7 @@ def glossary():
 
 
 @pytest.mark.parametrize(
-    ("names", "translations"), glossary(), ids=lambda value: value[0]
+    ("names", "translations"), [*glossary()], ids=lambda value: value[0]
 )
 def test_a_term_has_one_translation_wherever_it_stands(names, translations):
     term = re.compile(rf"\b({'|'.join(map(re.escape, names))})(s|es)?\b", re.I)
