@@ -183,7 +183,7 @@ def test_an_executed_lesson_is_written_in_chinese_too(notebook, tmp_path, monkey
 
 # English words that often mean something else, or that Chinese abbreviates.
 SEVERAL_MEANINGS = {"bias", "class", "depth", "fault", "head", "recipe", "resume"}
-SEVERAL_MEANINGS |= {"degradation", "split"}
+SEVERAL_MEANINGS |= {"ablation", "degradation", "split"}
 SEVERAL_MEANINGS |= {"dashed, solid shortcut", "expected calibration error, ECE"}
 SEVERAL_MEANINGS |= {"negative log-likelihood, NLL"}
 
