@@ -35,7 +35,7 @@ from lesson_files import (
 )
 from nbformat import NotebookNode
 from PIL import Image
-from translation import join, prose_of
+from translation import join
 
 LARGEST_NOTEBOOK_MIB = 1.0
 REBUILD = "run `make notebooks`"
@@ -90,7 +90,12 @@ def shrink_figures(notebook: NotebookNode) -> None:
 
 
 def check(lesson: Path, notebooks: Path = NOTEBOOKS) -> list[str]:
-    """Return all that is wrong with a lesson's notebook, one sentence each."""
+    """Return all that is wrong with a lesson's notebooks, one sentence each."""
+    return check_english(lesson, notebooks) or join(lesson, write=False)
+
+
+def check_english(lesson: Path, notebooks: Path = NOTEBOOKS) -> list[str]:
+    """Return all that is wrong with the notebook that was executed."""
     path = notebooks / f"{lesson.stem}.ipynb"
     if not path.is_file():
         return [f"{path.name} is missing: {REBUILD}."]
@@ -179,11 +184,11 @@ def main(arguments: list[str] | None = None) -> int:
     lessons = find_lessons(options.lessons)
     problems = [] if options.lessons else stray()
     for lesson in lessons:
-        kept = options.check or options.translations
-        found = check(lesson) if kept else build(lesson)
-        if not found and prose_of(lesson).is_file():
-            found = join(lesson, write=not options.check)
-        problems += found
+        if options.check:
+            problems += check(lesson)
+        else:
+            made = check_english if options.translations else build
+            problems += made(lesson) or join(lesson, write=True)
     for problem in problems:
         print(problem, file=sys.stderr)
     if not problems:

@@ -102,15 +102,13 @@ def render(source: Path, pages: Path, options: Sequence[str]) -> bool:
 def write_chinese(notebooks: Sequence[Path], source: Path) -> None:
     """Write the pages in Chinese: the lessons, their first page, the glossary."""
     lessons = {path.stem: nbformat.read(path, as_version=4) for path in notebooks}
-    for name, notebook in lessons.items():
+    for notebook in lessons.values():
         for cell in notebook.cells:  # deep dives are in English alone
             if cell.cell_type == "markdown":
                 page = r'<a href="../../notebooks/\2.html">\1</a>'
                 cell.source = ENGLISH_PAGE.sub(page, cell.source)
-        prepare(notebook, {f"notebooks/{name}.ipynb" for name in lessons})
-        fold(notebook, FOLDED_IN_CHINESE)
-        notebook.cells.insert(0, needs(NEEDS_IN_CHINESE))
-        write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
+    pages = {f"notebooks/{name}.ipynb" for name in lessons}
+    write_lessons(lessons, pages, source, FOLDED_IN_CHINESE, NEEDS_IN_CHINESE)
     (source / "index.md").write_text(chinese_landing(lessons), "utf-8")
     shutil.copy(ROOT / "docs" / "glossary.zh.md", source / "glossary.md")
     shutil.copy(SITE / "picture.png", source)
@@ -134,12 +132,31 @@ def write_sources(notebooks: Sequence[Path], table: str, source: Path) -> None:
     (source / "api").mkdir()
     for name, text in api_pages().items():
         (source / "api" / name).write_text(text, "utf-8")
+    write_lessons(lessons, pages, source, FOLDED, NEEDS)
+    shutil.copy(SITE / "picture.png", source)
+
+
+def write_lessons(
+    lessons: dict[str, nbformat.NotebookNode],
+    pages: Collection[str],
+    source: Path,
+    folds: dict[str, tuple[str, str, str]],
+    needed: str,
+) -> None:
+    """Write the lessons as the site shows them and as a reader takes them away.
+
+    Args:
+        lessons: the executed notebooks by name; they are changed.
+        pages: the files of the site that may be linked to.
+        source: the folder of the sources.
+        folds: how a cell with a tag is folded, and what its fold says.
+        needed: what somebody needs who takes a notebook away.
+    """
     for name, notebook in lessons.items():
         prepare(notebook, pages)
-        fold(notebook, FOLDED)
-        notebook.cells.insert(0, needs(NEEDS))
+        fold(notebook, folds)
+        notebook.cells.insert(0, needs(needed))
         write_notebook(notebook, source / "notebooks" / f"{name}.ipynb")
-    shutil.copy(SITE / "picture.png", source)
 
 
 def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
@@ -166,7 +183,9 @@ def described(cell: nbformat.NotebookNode) -> str:
     return next(iter(texts), "")
 
 
-def fold(notebook: nbformat.NotebookNode, folds: dict[str, tuple[str, ...]]) -> None:
+def fold(
+    notebook: nbformat.NotebookNode, folds: dict[str, tuple[str, str, str]]
+) -> None:
     """Fold what a reader may open: solutions, and the code of figures."""
     for cell in notebook.cells:
         for tag in {*tags_of(cell)} & {*folds}:

@@ -20,7 +20,6 @@ import nbformat
 from lesson_files import (
     LESSONS,
     NOTEBOOKS,
-    describe_figures,
     figure_text,
     write_notebook,
 )
@@ -132,7 +131,6 @@ def translated(notebook: NotebookNode, prose: dict[str, Passage]) -> NotebookNod
         prose: A passage for each of its places.
     """
     result = copy.deepcopy(notebook)
-    describe_figures(result)
     for place, cell, _ in list(placed(result)):
         text = prose[place].text
         if cell.cell_type == "markdown":
@@ -140,7 +138,7 @@ def translated(notebook: NotebookNode, prose: dict[str, Passage]) -> NotebookNod
             continue
         for output in cell.outputs:
             if "image/png" in output.get("data", {}):
-                output.metadata["image/png"]["alt"] = text
+                output.metadata.setdefault("image/png", {})["alt"] = text
     return result
 
 
@@ -166,12 +164,14 @@ def join(lesson: Path, *, write: bool) -> list[str]:
     """Make the translated notebook from the executed one; nothing is run.
 
     Args:
-        lesson: One that has a translation.
+        lesson: Of one that has no translation nothing is made.
         write: Whether to write it; else it is compared with the one that is there.
 
     Returns:
         What is wrong, a sentence each.
     """
+    if not prose_of(lesson).is_file():
+        return []
     prose = read_prose(prose_of(lesson))
     notebook = nbformat.read(NOTEBOOKS / f"{lesson.stem}.ipynb", as_version=4)
     path = NOTEBOOKS / PROSE.name / f"{lesson.stem}.ipynb"

@@ -8,18 +8,13 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 from torchvision import transforms
 
-from contenders.pace import train_in_time
+from contenders.pace import epochs_that_fit
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 from course_utils.models import cifar_resnet
+from course_utils.training import train
 
 TITLE = "lesson 03"
-
-
-def recipe(model: nn.Module, steps: int) -> tuple[SGD, OneCycleLR]:
-    """Return SGD and one cycle, as in the lesson's quick profile."""
-    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    return optimizer, OneCycleLR(optimizer, 0.1, total_steps=steps)
 
 
 def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
@@ -27,5 +22,16 @@ def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     torch.manual_seed(seed)
     loaders = splits.loaders(64, seed=seed)
     model = cifar_resnet(8)
-    train_in_time(model, loaders, watch, recipe)
+    num_epochs = epochs_that_fit(model, loaders.train, watch)
+    watch.steps = num_epochs * len(loaders.train)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+    train(
+        model,
+        loaders.train,
+        loaders.val,
+        num_epochs=num_epochs,
+        optimizer=optimizer,
+        scheduler=OneCycleLR(optimizer, 0.1, total_steps=watch.steps),
+        progress=False,
+    )
     watch.look(nn.Sequential(transforms.Normalize(splits.mean, splits.std), model))

@@ -1,22 +1,17 @@
-"""Training for as many epochs as fit into the time that is left."""
+"""How many epochs fit into the time that is left."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import SGD
 from torch.utils.data import DataLoader, Subset
 
 from contenders.stopwatch import Stopwatch
-from course_utils.data.arrays import Loaders
 from course_utils.models.modes import amp_dtype
-from course_utils.training import train, train_one_epoch
-
-Recipe = Callable[[nn.Module, int], tuple[Optimizer, LRScheduler]]
+from course_utils.training import train_one_epoch
 
 STEPS = 15  # to warm up, and again to time
 RESERVE = 0.06  # of the time: validation, and a machine whose speed wanders
@@ -41,34 +36,3 @@ def epochs_that_fit(network: nn.Module, loader: DataLoader, watch: Stopwatch) ->
     train_one_epoch(twin, few, optimizer, dtype=dtype)
     epoch = (watch.seconds - began) * len(loader) / len(few)
     return max(1, int((watch.budget - watch.seconds) * (1 - RESERVE) / epoch))
-
-
-def train_in_time(
-    network: nn.Module,
-    loaders: Loaders,
-    watch: Stopwatch,
-    recipe: Recipe,
-    criterion: nn.Module | None = None,
-) -> None:
-    """Train with the course's loop for the epochs that fit; count the steps.
-
-    Args:
-        network: Has its best weights at the end.
-        loaders: Of training and validation images.
-        watch: Its time runs on; it is told the number of steps.
-        recipe: Returns optimiser and schedule of a network and a number of steps.
-        criterion: Mean loss of a batch; default cross-entropy.
-    """
-    num_epochs = epochs_that_fit(network, loaders.train, watch)
-    watch.steps = num_epochs * len(loaders.train)
-    optimizer, scheduler = recipe(network, watch.steps)
-    train(
-        network,
-        loaders.train,
-        loaders.val,
-        num_epochs=num_epochs,
-        optimizer=optimizer,
-        criterion=criterion,
-        scheduler=scheduler,
-        progress=False,
-    )
