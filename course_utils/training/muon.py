@@ -13,10 +13,11 @@ ITERATIONS = 3
 class Muon(Optimizer):
     """Nesterov's momentum; the step of each kernel is made orthogonal.
 
-    A kernel (C_out, C_in, k, k) is seen as a matrix (C_out, C_in · k · k). Its step has
-    singular values near 1: all directions of the weights learn at the same rate, also
-    those in which the gradient is small. Parameters of fewer dimensions, as those of
-    BatchNorm and of the classifier, take the step of the momentum itself.
+    A kernel (C_out, C_in, k, k) is seen as a matrix (C_out, C_in · k · k). Most
+    singular values of its step are near 1: directions of the weights in which the
+    gradient is small learn at a similar rate to those in which it is large. Parameters
+    of fewer dimensions, as those of BatchNorm and of the classifier, take the step of
+    the momentum itself.
 
     Args:
         params: Parameters, or groups of them with rates of their own.
