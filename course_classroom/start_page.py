@@ -2,10 +2,12 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from course_classroom.checks.marks import solved
+from course_classroom.edition import edition
 
 LESSON = re.compile(r"\d\db?_\w+\.ipynb")  # without its later versions, .new-….ipynb
 CARD = re.compile(  # in English, or in Chinese
@@ -15,8 +17,8 @@ CARD = re.compile(  # in English, or in Chinese
 )
 EXERCISE = re.compile(r"(?m)^### (★+ .+)$")
 CHECK = re.compile(r"(?m)^check\.(\w+)\(")
-HEAD = """| lesson | to read | to solve | to compute | exercises |
-| :-- | --: | --: | --: | :-- |"""
+COLUMNS = ("lesson", "to read", "to solve", "to compute", "exercises")
+RULE = "| :-- | --: | --: | --: | :-- |"
 
 
 @dataclass
@@ -38,27 +40,28 @@ def overview(folder: Path) -> str:
     """Return a sentence on what comes next and the table, in Markdown."""
     paths = sorted(p for p in folder.glob("*.ipynb") if LESSON.fullmatch(p.name))
     lessons = [read(path) for path in paths]
-    done = solved()
-    lines = [HEAD]
+    done, say = solved(), edition(folder)
+    lines = [f"| {' | '.join(map(say, COLUMNS))} |", RULE]
     for lesson in lessons:
         marks = [
             f"{'✓' if name in done else '○'} {title}"
             for name, title in lesson.exercises.items()
         ]
-        cells = (lesson.link, *lesson.minutes, "<br>".join(marks))
+        cells = (lesson.link, *map(say, lesson.minutes), "<br>".join(marks))
         lines.append(f"| {' | '.join(cells)} |")
-    return f"{_next(lessons, done)}\n\n" + "\n".join(lines)
+    said = " ".join(map(say, _next(lessons, done)))
+    return f"{said}\n\n" + "\n".join(lines)
 
 
-def _next(lessons: list[Lesson], done: set[str]) -> str:
-    """Return a sentence on how far the reader is and which exercise comes next."""
+def _next(lessons: list[Lesson], done: set[str]) -> Iterator[str]:
+    """Yield how far the reader is, and which exercise comes next, if any."""
     names = {name for lesson in lessons for name in lesson.exercises}
-    count = f"**{len(names & done)} of {len(names)} exercises are solved.**"
+    yield f"**{len(names & done)} of {len(names)} exercises are solved.**"
     for lesson in lessons:
         for name, title in lesson.exercises.items():
             if name not in done:
-                return f"{count} The next one: {title}, in {lesson.link}."
-    return count
+                yield f"The next one: {title}, in {lesson.link}."
+                return
 
 
 def read(notebook: Path) -> Lesson:

@@ -575,7 +575,8 @@ for name, last in (("nothing", nn.Identity()), ("ReLU", nn.ReLU())):
 #
 # **A** takes every `stride`-th pixel and fills the new channels with zeros. It has no
 # parameters; the paper's CIFAR networks use it. **B** uses a 1×1 convolution with that
-# stride, a **projection**, and its norm. **C** projects everywhere.
+# stride, a **projection**, and its norm. **C** projects everywhere; the paper found it
+# hardly better than B and leaves it.
 
 
 # %%
@@ -599,9 +600,9 @@ print(f"A: {tuple(padded.shape)}, no weights")
 print(f"B: {tuple(block(x).shape)}, {num_parameters(block.downsample):,} weights")
 
 # %% [markdown]
-# The direct way ends at a projection. With options A and B a network has at most one
-# dashed shortcut a **stage** (a run of blocks on maps of one size), at its start: only
-# there does the shape change.
+# The direct way ends at a projection: with C, in every block. With A and B a network
+# has at most one dashed shortcut a **stage** (a run of blocks on maps of one size), at
+# its start: only there does the shape change.
 #
 # **So what:** a block adds to what it is given; as long as the shortcut is solid,
 # signal and gradient have a way on which no weight stands.

@@ -499,9 +499,9 @@ print(f"mean confidence {strongest_confidence:.1%}")
 
 # %% [markdown]
 # On photos *frog* is 84 %<!-- results: 04_*photos* favourite.share --> of all answers,
-# and so the frogs' recall is high. But the network hardly uses the image and repeats a
-# favourite, with a mean confidence of
-# 82.8 %<!-- results: 04_*photos* favourite.conf -->.
+# and so most frogs are found. That is no robustness: whoever answers *frog* to every
+# image finds every frog. The network hardly uses the image and repeats a favourite,
+# with a mean confidence of 82.8 %<!-- results: 04_*photos* favourite.conf -->.
 #
 # **So what:** far outside its training a network does not fall silent: under strong
 # noise it answers wrongly, surely, and with a favourite.
@@ -645,9 +645,9 @@ plt.show()
 # ### The caution
 #
 # On clean images the same repair may fail. A lower $T$ lowers the loss of every right
-# answer. Near the best $T$ it raises the loss of most mistakes, and only that stops the
-# fit from going lower still. So a temperature is hardly surer than the *number of
-# mistakes* it was fitted on: without any, the lowest $T$ would always win.
+# answer. Near the best $T$ it raises the loss of most mistakes: there the two balance.
+# With few mistakes the balance hangs on those few images, and other images have it
+# elsewhere; without any, the lowest $T$ would always win.
 
 # %%
 # Fit on clean validation images, judge on clean test images

@@ -324,7 +324,8 @@ print(f"renamed: {fitting} of {len(renamed)} tensors loaded, and no error")
 # a start:
 #
 # - **frozen**: the body stays as it is, only a new head learns;
-# - **finetuned**: everything starts from the trained weights, everything learns;
+# - **finetuned**: the body starts from the trained weights, the head is new, and
+#   everything learns;
 # - **by-depth**: likewise, but early layers take smaller steps;
 # - **head-first**: first the head on the frozen body, then everything. The reason
 #   (Kumar et al., 2022): while a random head learns, the body changes along with it,
@@ -520,7 +521,7 @@ print(f"after {count} batches, {1 - 0.9**count:.0%} of the statistics is new")
 # 18<!-- results: 06_transfer_learning-quick-photos-seed0 drift.first_only --> turned
 # right and 15<!-- results:
 # 06_transfer_learning-quick-photos-seed0 drift.second_only --> turned wrong: nearly
-# as many. Nothing sees to that; yours may have lost more.
+# as many. Nothing keeps the two in balance: in your run more may have turned wrong.
 #
 # The remedy is to keep the norms in `eval()`. A loop calls `model.train()` at every
 # epoch, which reaches every layer: set them back each time.

@@ -14,6 +14,8 @@ import torch
 from lesson_code import exercises, verdict
 from torch import Tensor, nn
 
+from course_classroom.edition import in_chinese
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 EXERCISES = exercises()
 BY_NAME = {exercise.name: exercise for exercise in EXERCISES}
@@ -49,6 +51,9 @@ def test_a_typical_wrong_answer_gets_its_hint(name, answer, hint, capsys):
     assert not passed
     assert re.fullmatch("✗ .+ Hint: .+[.?]", line)
     assert hint in line
+    found, asked = in_chinese(line.removeprefix("✗ ")).split("提示：")
+    assert found.endswith("。")
+    assert re.search("[。？]$", asked)
 
 
 LONG = "word " * 100 + "\nTraceback (most recent call last):\n" * 50

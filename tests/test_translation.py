@@ -148,22 +148,40 @@ def test_chinese_has_its_own_punctuation_and_bold_text_ends(lesson):
         assert "*" not in re.sub("<[^>]+>", "", html), place
 
 
-def test_the_readers_copy_is_chinese_if_asked_for(monkeypatch):
+@pytest.mark.parametrize(
+    ("language", "folder"), [("zh", "zh"), ("zh_CN:zh", ""), ("", "")]
+)
+def test_lab_is_chinese_only_if_it_is_asked_for(
+    language, folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LANGUAGE", language)  # a desktop's own setting asks nothing
+    monkeypatch.setattr(lab, "MY_COURSE", tmp_path)
+    monkeypatch.setattr(lab, "find_lessons", lambda folder: CORE[:1])
+    monkeypatch.setattr(lab.subprocess, "run", lambda *args, **options: Ended)
+    assert lab.main([]) == 0
+    start = nbformat.read(tmp_path / folder / lab.START, as_version=4)
+    assert start.cells[0].source.startswith(
+        "# 从这里开始" if folder else "# Start here"
+    )
+    lesson = (tmp_path / folder / f"{CORE[0].stem}.ipynb").read_text("utf-8")
+    assert ("<summary>参考答案</summary>" in lesson) == bool(folder)
+
+
+class Ended:
+    returncode = 0
+
+
+def test_the_readers_copy_has_the_same_code_in_both_languages(tmp_path):
     lesson = CORE[1]
-    english = lab.readers_copy(lesson)
-    monkeypatch.setenv("LANGUAGE", "zh_CN:zh")  # a desktop's own setting asks nothing
-    assert lab.readers_copy(lesson) == english
-    monkeypatch.setenv("LANGUAGE", "zh")
-    chinese = lab.readers_copy(lesson)
+    english, chinese = (lab.readers_copy(lesson, tmp_path / p) for p in ("en", "zh"))
     assert chinese.cells[0].source.startswith("# 02 · 完整的网络")
-    assert "<summary>Solution</summary>" in str(chinese)
     code = [[c for c in n.cells if c.cell_type == "code"] for n in (english, chinese)]
     assert code[0] == code[1]
     page = lab.start_page(translation.NOTEBOOKS / "zh")
     assert page.cells[0].source.startswith("# 从这里开始")
     table = page.cells[1].outputs[0].data["text/markdown"]
     assert re.search(
-        r"\[02 · 完整的网络\]\(02_full_network.ipynb\) \| 44 min \|", table
+        r"\[02 · 完整的网络\]\(02_full_network.ipynb\) \| 44 分钟 \|", table
     )
 
 

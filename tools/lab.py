@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -26,19 +27,20 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from translation import in_chinese, prose_of, read_prose, translated
 
+from course_classroom.edition import CHINESE, edition
 from course_classroom.start_page import overview
 
-MY_COURSE = ROOT / "my_course"  # the Chinese lessons come into zh/ there
+MY_COURSE = ROOT / "my_course"  # the Chinese lessons come into a folder there
 CONFIG = ROOT / "tools" / "jupyter"  # without a teacher's menus and Jupyter's news
 START = "START_HERE.ipynb"
 
-FOLDED = """<details><summary>Solution</summary>
+FOLDED = """<details><summary>{title}</summary>
 
 ```python
 {code}
 ```
 
-To run it, copy it into a cell of your own.
+{advice}
 
 </details>"""
 
@@ -58,33 +60,39 @@ def copy_lesson(lesson: Path, folder: Path = MY_COURSE) -> str:
     mine = folder / f"{lesson.stem}.ipynb"
     newer = folder / name_beside(mine.name, sha256)
     if not mine.exists():
-        write_notebook(readers_copy(lesson), mine)
+        write_notebook(readers_copy(lesson, folder), mine)
         return f"{mine.name}: new"
     if copied_sha256(mine) == sha256:
         return f"{mine.name}: yours, kept as it is"
     if not newer.exists():
-        write_notebook(readers_copy(lesson), newer)
+        write_notebook(readers_copy(lesson, folder), newer)
     return (
         f"{mine.name}: yours, kept as it is; the lesson has changed since, "
         f"its new version is {newer.name}"
     )
 
 
-def readers_copy(lesson: Path) -> NotebookNode:
-    """Return a lesson whose solutions are folded text, so that nothing runs them."""
-    notebook = read_lesson(lesson)
-    if in_chinese():
+def readers_copy(lesson: Path, folder: Path = MY_COURSE) -> NotebookNode:
+    """Return a lesson in the language of its folder, its solutions folded text.
+
+    Nothing runs a solution that is text.
+    """
+    notebook, say = read_lesson(lesson), edition(folder)
+    if folder.name == CHINESE:
         notebook = translated(notebook, read_prose(prose_of(lesson)))
     notebook.cells = [
-        folded(cell) if "solution" in tags_of(cell) else cell for cell in notebook.cells
+        folded(cell, say) if "solution" in tags_of(cell) else cell
+        for cell in notebook.cells
     ]
     return notebook
 
 
-def folded(solution: NotebookNode) -> NotebookNode:
+def folded(solution: NotebookNode, say: Callable[[str], str]) -> NotebookNode:
     """Return a solution's code as text that opens at a click."""
     code = solution.source.removeprefix(f"{SOLUTION}\n")
-    text, tags = FOLDED.format(code=code), tags_of(solution)
+    title, advice = say("Solution"), say("To run it, copy it into a cell of your own.")
+    text = FOLDED.format(title=title, code=code, advice=advice)
+    tags = tags_of(solution)
     return new_markdown_cell(text, id=solution.id, metadata={"tags": tags})
 
 
@@ -93,7 +101,7 @@ def start_page(folder: Path) -> NotebookNode:
     course = Path(sysconfig.get_path("scripts"), "course")
     if course.drive == folder.drive:
         course = os.path.relpath(course, folder)  # Lab's terminals begin there
-    name = "start_here.zh.md" if in_chinese() else "start_here.md"
+    name = "start_here.zh.md" if folder.name == CHINESE else "start_here.md"
     text = Path(__file__).with_name(name).read_text("utf-8")
     table = new_output("display_data", {"text/markdown": overview(folder)})
     cells = [
@@ -124,7 +132,7 @@ def main(arguments: list[str]) -> int:
     """
     folder, lessons = MY_COURSE, find_lessons(folder=LESSONS)
     if in_chinese():
-        folder, lessons = MY_COURSE / "zh", [p for p in lessons if not is_dive(p)]
+        folder, lessons = MY_COURSE / CHINESE, [p for p in lessons if not is_dive(p)]
     print(f"Your copy of the course is in {folder}:")
     try:
         for lesson in lessons:

@@ -33,6 +33,7 @@ CODE = re.compile(r"`[^`\n]+`")
 MATHS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}", re.S)
 LINK = re.compile(r"\]\(([^)\s]+)\)|<(https?:[^>\s]+)>")
 NUMBER = re.compile(r"\d+(?:[.,\u202f\u00a0 ]\d{3}(?!\d))*(?:\.\d+)?")
+TEN_THOUSANDS = re.compile(r"(\d+) 万")  # 128 万 is 1.28 million
 VERDICT = re.compile(r"\*\*(Right|No|对|不对)(?:\.|。)\*\*")
 OWN_PAGE = re.compile(r"\]\((?!https?:)(?!\d\d_\w+\.ipynb)")  # not a core lesson
 
@@ -118,6 +119,7 @@ def contents(text: str) -> dict[str, Counter]:
         text = pattern.sub(" ", text)
     found["links"] = Counter(a or b for a, b in LINK.findall(text))
     text = LINK.sub(" ", text)
+    text = TEN_THOUSANDS.sub(lambda found: f"{float(found[1]) / 100:g}", text)
     numbers = (re.sub(r"[^\d.]|\.$", "", n) for n in NUMBER.findall(text))
     found["numbers"] = Counter(numbers)
     return found

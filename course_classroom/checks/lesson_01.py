@@ -94,8 +94,8 @@ def _refuse_other_zeros(model: nn.Module, right: dict[str, Tensor]) -> None:
     for name, value in model.state_dict().items():
         if "downsample" in name and not torch.equal(value, right[name]):
             raise Wrong(
-                f"{name} was changed. Hint: that norm stands on the shortcut. Which is "
-                "the last of the branch?"
+                f"{name} was changed. Hint: that layer stands on the shortcut. Which "
+                "norm is the last of the branch?"
             )
     for name, value in model.state_dict().items():
         if "conv" in name and not torch.equal(value, right[name]):

@@ -66,7 +66,7 @@ def cifar_parameters(answer: Callable[..., int]) -> str:
         if found != expected:
             raise Wrong(
                 f"Depth {depth} with {num_classes} classes gives {found}; that is "
-                + _reason(network, found - expected, num_classes)
+                f"{_reason(network, found - expected, num_classes)}"
             )
     return "Your arithmetic agrees with the networks, for four depths and two heads."
 

@@ -19,7 +19,7 @@ from course_classroom.checks.values import (
     tensor,
 )
 
-FRAME = "Hint: note the rate before each step, as the frame does."
+FRAME = "note the rate before each step, as the frame does."
 
 
 class NotedCycle(OneCycleLR):

@@ -185,9 +185,7 @@ def equal_size_calibration_error(
     right_class = probabilities[torch.arange(len(labels)), labels]
     cancel = "The gaps cancel one another. Hint: absolute value of each bin's gap."
     each = "The gap is taken image by image. Hint: first the means over a bin."
-    hint = (
-        "Hint: each bin's |mean confidence - share of hits|, times its share of images."
-    )
+    hint = "each bin's |mean confidence - share of hits|, times its share of images."
     places = torch.arange(len(labels), dtype=excess.dtype)
     one = number(answer(probabilities, labels, 1))
     slips = {
@@ -204,7 +202,7 @@ def equal_size_calibration_error(
     if not close(one, abs(excess.mean())):
         raise Wrong(
             f"With one bin it gives {one:.4f}, not |mean confidence - accuracy|, which "
-            f"is {abs(excess.mean()):.4f}. {hint}"
+            f"is {abs(excess.mean()):.4f}. Hint: {hint}"
         )
     down, up = confidence.argsort(descending=True), confidence.argsort()
     for num_bins in (6, 7):
@@ -247,7 +245,7 @@ def equal_size_calibration_error(
                 },
             )
         if num_bins == 6:
-            raise Wrong(f"With 6 bins of 10 images it gives {found:.4f}. {hint}")
+            raise Wrong(f"With 6 bins of 10 images it gives {found:.4f}. Hint: {hint}")
         raise Wrong(
             "Right where the images divide evenly; with 60 images in 7 bins it gives "
             f"{found:.4f}. Hint: no image is left out, and tensor_split makes bins of "

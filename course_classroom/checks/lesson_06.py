@@ -76,7 +76,7 @@ def _three_lists(found: Sequence[Names]) -> list[list[str]]:
     return [list_of(part, str, "a list of names in each of three") for part in parts]
 
 
-ONE_ARRAY = "Hint: np.concatenate makes one array of several."
+ONE_ARRAY = "np.concatenate makes one array of several."
 
 
 @exercise(hint="np.array_split makes the parts of one class, np.concatenate each fold.")
@@ -131,7 +131,7 @@ def stratified_folds(
 
 def _folds(found: Sequence[np.ndarray], images: int) -> list[np.ndarray]:
     """Return four folds of positions among so many images."""
-    hint = "Hint: how many does num_folds ask for?"
+    hint = "how many does num_folds ask for?"
     folds = several(found, 4, "a list of 4 folds", hint)
     for fold in folds:
         if not isinstance(fold, np.ndarray) or fold.ndim != 1:
@@ -168,13 +168,13 @@ def _refuse_the_wrong_parts(model: nn.Module, name: str, learning: Names) -> Non
         if needed - {learns}:
             raise Wrong(
                 f'With name="{name}" {part_name} has parameters that '
-                + ("need no gradient." if learns else "still need gradients.")
-                + " Hint: requires_grad_(False) for what stands before `name`, only."
+                f"{'need no gradient.' if learns else 'still need gradients.'} Hint: "
+                "requires_grad_(False) for what stands before `name`, only."
             )
         norms = [m for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
         if any(norm.training is not learns for norm in norms):
             raise Wrong(
                 f'With name="{name}" the norms of {part_name} are in '
-                + ("eval() mode." if learns else "training mode, and drift.")
-                + " Hint: eval() for what stands before `name`, only."
+                f"{'eval() mode.' if learns else 'training mode, and drift.'} Hint: "
+                "eval() for what stands before `name`, only."
             )

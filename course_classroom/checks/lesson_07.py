@@ -35,7 +35,7 @@ def top_names(
         raise Wrong(
             f"There is no key {error}. Hint: JSON's keys are strings, '2' and not 2."
         ) from error
-    found = several(found, 4, "a list of k = 4 pairs", "Hint: only the best k.")
+    found = several(found, 4, "a list of k = 4 pairs", "only the best k.")
     for pair in found:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise refused(pair, "a pair (name, probability) in each place")
@@ -116,7 +116,7 @@ def _mask(found: Tensor, rows: int) -> Tensor:
     """Return one bool a row."""
     hint = f"one answer a row; there are {rows} rows of logits."
     if tensor(found, (rows,), hint).dtype != torch.bool:
-        raise refused(found, "a tensor of type bool", "Hint: refused, or not?")
+        raise refused(found, "a tensor of type bool", "refused, or not?")
     return found
 
 

@@ -79,7 +79,7 @@ def diagnosis(answer: dict[str, str]) -> str:
         raise refused(
             answer,
             "a dictionary from run to fault",
-            "Hint: keep the form that the exercise has.",
+            "keep the form that the exercise has.",
         )
     if all(name is None or name is ... for name in answer.values()):
         raise NotImplementedError

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from course_classroom.checks.marks import mark_solved
 from course_classroom.checks.values import Wrong, described
+from course_classroom.edition import edition
 
 __all__ = ["Verdict", "Wrong", "exercise"]
 
@@ -56,20 +57,22 @@ def exercise(hint: str) -> Callable[[Callable[..., str]], Callable[..., Verdict]
         kinds = [p.annotation for p in inspect.signature(check).parameters.values()]
 
         def judge(answers: tuple[Any, ...]) -> tuple[bool, str]:
+            say = edition()
+            unsolved = say(f"Not solved yet. Hint: {hint}")
             if any(answer is None or answer is ... for answer in answers):
-                return False, f"Not solved yet. Hint: {hint}"
+                return False, unsolved
             try:
                 given = [
                     _asked(answer) if get_origin(kind) is Callable else answer
                     for answer, kind in zip(answers, kinds, strict=True)
                 ]
-                return True, f"✓ {check(*given)}"
+                return True, f"✓ {say(check(*given))}"
             except Wrong as wrong:
-                return False, f"✗ {wrong}"
+                return False, f"✗ {say(str(wrong))}"
             except (Exception, SystemExit) as error:
                 if _is_stub(error):
-                    return False, f"Not solved yet. Hint: {hint}"
-                return False, f"✗ {_whose(error, check)}"
+                    return False, unsolved
+                return False, f"✗ {say(_whose(error, check))}"
 
         @wraps(check)
         def checked(*answers: Any) -> Verdict:
@@ -161,8 +164,8 @@ def _whose(error: BaseException, check: Callable[..., str]) -> str:
     if isinstance(error, SystemExit):
         return "Your code ended the program. Hint: leave with return, not with exit()."
     line = linecache.getline(frame.f_code.co_filename, number).strip()
-    place = f"look at the line `{line}`" if line else "call it in a cell of its own"
-    return f"Your code raised {kind}: {reason}. Hint: {place}."
+    place = f"look at the line `{line}`." if line else "call it in a cell of its own."
+    return f"Your code raised {kind}: {reason}. Hint: {place}"
 
 
 @contextlib.contextmanager
@@ -177,4 +180,5 @@ def _few_lines_of_output() -> Iterator[None]:
         for line in lines[:MOST_LINES]:
             print(line[:MOST_LETTERS])
         if len(lines) > MOST_LINES:
-            print(f"… and {len(lines) - MOST_LINES} more lines of your function.")
+            more = f"… and {len(lines) - MOST_LINES} more lines of your function."
+            print(edition()(more))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-READ = "Hint: what does the docstring say is returned?"
+READ = "what does the docstring say is returned?"
 
 
 class Wrong(Exception):
@@ -42,7 +42,7 @@ def refused(found: Any, expected: str, hint: str = READ) -> Wrong:
             f"The function returns nothing; {expected} was expected. Hint: does every "
             "way through it end with return?"
         )
-    return Wrong(f"It gives {described(found)}; {expected} was expected. {hint}")
+    return Wrong(f"It gives {described(found)}; {expected} was expected. Hint: {hint}")
 
 
 def number(found: Any, nan_hint: str = "is something divided by 0?") -> float:
@@ -71,7 +71,7 @@ def tensor(found: Any, shape: tuple[int, ...], shape_hint: str) -> Tensor:
     if not isinstance(found, Tensor):
         raise refused(found, expected)
     if tuple(found.shape) != shape:
-        raise refused(found, expected, f"Hint: {shape_hint}")
+        raise refused(found, expected, shape_hint)
     if found.is_complex():
         raise refused(found, f"{expected} with real numbers")
     if found.isnan().any():
@@ -88,7 +88,9 @@ def several(found: Any, length: int, expected: str, hint: str = READ) -> list:
     if not isinstance(found, kinds) or getattr(found, "ndim", 1) == 0:
         raise refused(found, expected)
     if len(found) != length:
-        raise Wrong(f"It gives {len(found)} parts; {expected} was expected. {hint}")
+        raise Wrong(
+            f"It gives {len(found)} parts; {expected} was expected. Hint: {hint}"
+        )
     return list(found)
 
 
