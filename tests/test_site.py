@@ -321,6 +321,13 @@ def test_search_leads_to_the_bottleneck(site, browser, outside):
     assert outside == []
 
 
+def test_the_chinese_first_page_has_a_card_for_each_lesson_with_its_title(soups):
+    cards = soups["zh/index.html"].select(".sd-card")
+    titles = [card.select_one(".sd-card-title").get_text(strip=True) for card in cards]
+    assert [title[:2] for title in titles] == [f"{n:02}" for n in range(1, 9)]
+    assert "阅读 40 分钟" in cards[0].select_one(".sd-card-text").get_text()
+
+
 def test_search_finds_a_chinese_term_of_four_characters(site, browser, outside):
     page = open_page(browser, outside)
     page.goto((site / "zh" / "search.html").as_uri() + "?q=批归一化")

@@ -59,7 +59,7 @@ def title_of(notebook: NotebookNode) -> str:
 
 def reading_minutes(notebook: NotebookNode) -> int:
     """Return the reading time that a lesson's card names, 0 where it names none."""
-    card = r"\*\*Reading(?: time)?\*\* (\d+) minutes"
+    card = r"\*\*(?:Reading|阅读)\*\* (\d+) (?:minutes|分钟)"
     found = re.search(card, notebook.cells[0].source)
     return int(found[1]) if found else 0
 
@@ -139,7 +139,7 @@ def chinese_landing(lessons: dict[str, NotebookNode]) -> str:
     """Return the landing page in Chinese, of the lessons by name, in order."""
     cards = [
         f"::::{{grid-item-card}} {title_of(lesson)}\n:link: notebooks/{name}\n"
-        ":link-type: doc\n::::\n"
+        f":link-type: doc\n\n阅读 {reading_minutes(lesson)} 分钟\n::::\n"
         for name, lesson in lessons.items()
     ]
     text = (ROOT / "README.zh.md").read_text("utf-8")
