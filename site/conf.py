@@ -175,12 +175,15 @@ function splitQuery(query) {
 
 
 def name_in_chinese(app, config):
-    """Give the pages in Chinese the course's Chinese name."""
+    """Give the pages in Chinese the course's Chinese name, and its authors theirs."""
     if config.language == "zh_CN":
         config.html_theme_options["logo"] |= {
             "text": "深度残差网络",
             "alt_text": "首页",
         }
+        config.html_theme_options["search_bar_text"] = "搜索……"
+        config.author = "本课程作者"
+        config.copyright = f"2026，{config.author}"
 
 
 def setup(app):

@@ -328,6 +328,13 @@ def test_the_chinese_first_page_has_a_card_for_each_lesson_with_its_title(soups)
     assert "阅读 40 分钟" in cards[0].select_one(".sd-card-text").get_text()
 
 
+def test_a_number_stays_on_one_line_and_code_as_it_is():
+    text = "10 000 images, 5 % of `a[10 000]` and $1 000$, 3 of 4 张"
+    assert build_site.unbroken(text) == (
+        "10\xa0000 images, 5\xa0% of `a[10 000]` and $1 000$, 3 of 4\xa0张"
+    )
+
+
 def test_search_finds_a_chinese_term_of_four_characters(site, browser, outside):
     page = open_page(browser, outside)
     page.goto((site / "zh" / "search.html").as_uri() + "?q=批归一化")

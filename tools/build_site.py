@@ -47,10 +47,11 @@ FOLDED = {  # how a cell with a tag is folded, and what its fold says
     ),
 }
 FOLDED_IN_CHINESE = {
-    "solution": ("hide-cell", "打开答案", "收起答案"),
-    "figure": ("hide-input", "看图是怎么画的", "收起画图的代码"),
+    "solution": ("hide-cell", "查看答案", "收起答案"),
+    "figure": ("hide-input", "查看绘图代码", "收起绘图代码"),
 }
 CHINESE = ("-D", "language=zh_CN", "-D", "html_title=深度残差网络：动手课程")
+NUMBER_SPACE = re.compile(r"(`+[^`]+`+|\$[^$]+\$)|(?<=\d) (?=\d{3}\b|%|[\u4e00-\u9fff])")
 ENGLISH_PAGE = re.compile(r"\[([^]]+)\]\(\.\./(\w+)\.ipynb\)")
 
 
@@ -108,8 +109,9 @@ def write_chinese(notebooks: Sequence[Path], source: Path) -> None:
                 page = r'<a href="../../notebooks/\2.html">\1</a>'
                 cell.source = ENGLISH_PAGE.sub(page, cell.source)
     pages = {f"notebooks/{name}.ipynb" for name in lessons}
-    write_lessons(lessons, pages, source, FOLDED_IN_CHINESE, NEEDS_IN_CHINESE)
+    source.mkdir()
     (source / "index.md").write_text(chinese_landing(lessons), "utf-8")
+    write_lessons(lessons, pages, source, FOLDED_IN_CHINESE, NEEDS_IN_CHINESE)
     shutil.copy(ROOT / "docs" / "glossary.zh.md", source / "glossary.md")
     shutil.copy(SITE / "picture.png", source)
 
@@ -166,7 +168,7 @@ def prepare(notebook: nbformat.NotebookNode, pages: Collection[str]) -> None:
         if cell.cell_type == "markdown":
             headings = [line for line in cell.source.split("\n") if line[:1] == "#"]
             section = headings[-1].lstrip("# ") if headings else section
-            source = COMMENT.sub("", cell.source)
+            source = unbroken(COMMENT.sub("", cell.source))
             cell.source = relinked(source, "notebooks", pages)
         elif cell.cell_type == "code":
             text = described(cell) or f"Figure of the section “{section}”"
@@ -181,6 +183,11 @@ def described(cell: nbformat.NotebookNode) -> str:
         if "image/png" in output.get("data", {})
     ]
     return next(iter(texts), "")
+
+
+def unbroken(text: str) -> str:
+    """Return Markdown whose numbers, 10 000, 5 % or 3 张, stay on one line."""
+    return NUMBER_SPACE.sub(lambda found: found[1] or "\N{NO-BREAK SPACE}", text)
 
 
 def fold(
