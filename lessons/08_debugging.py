@@ -570,7 +570,7 @@ show_findings({**sound, "patient": examined}, "tells")
 # 10 points<!-- results: 08_*seed1 found.healthy_2.0.0 -
 # 08_*seed1 found.healthy.0.0 --> in training. *Test* and *strangers*, 500 and 1 500
 # different images (quick profile), can differ by 7 points through luck alone (95 %
-# interval, for eight comparisons at once); on the sketches one of the eight comes near
+# interval, for eight comparisons at once); on the sketches two of the eight come near
 # that without a leak.
 #
 # In this patient rates, labels and evaluation are sound. But gradient *and* step are
