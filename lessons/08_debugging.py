@@ -91,8 +91,8 @@ session = start(seed=0)
 # place.
 #
 # All runs are given the same few images. Validation and test images come **in the order
-# of their classes**, as a folder hands them out. Further images of the same ten classes,
-# here called **strangers**, are kept from every run.
+# of their classes**, as a folder hands them out. Further images of the same ten
+# classes, here called **strangers**, are kept from every run.
 
 # %%
 # Few images, every second pixel; validation and test in the order of their classes

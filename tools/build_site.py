@@ -51,7 +51,9 @@ FOLDED_IN_CHINESE = {
     "figure": ("hide-input", "查看绘图代码", "收起绘图代码"),
 }
 CHINESE = ("-D", "language=zh_CN", "-D", "html_title=深度残差网络：动手课程")
-NUMBER_SPACE = re.compile(r"(`+[^`]+`+|\$[^$]+\$)|(?<=\d) (?=\d{3}\b|%|[\u4e00-\u9fff])")
+NUMBER_SPACE = re.compile(
+    r"(`+[^`]+`+|\$[^$]+\$)|(?<=\d) (?=\d{3}\b|%|[\u4e00-\u9fff])"
+)
 ENGLISH_PAGE = re.compile(r"\[([^]]+)\]\(\.\./(\w+)\.ipynb\)")
 
 
