@@ -74,10 +74,10 @@ def _answered(answer: Callable[[nn.Module], Any], model: nn.Module) -> None:
     try:
         answer(model)
     except (RuntimeError, TypeError) as error:
-        said = str(error)
+        said = str(error).rstrip(".")
         if "in-place" in said or "cannot assign" in said:
             raise Wrong(
-                f"PyTorch refuses this change of a parameter: {said} Hint: "
+                f"PyTorch refuses this change of a parameter: {said}. Hint: "
                 "nn.init.zeros_(parameter) fills a parameter with zeros."
             ) from None
         raise
