@@ -3,6 +3,8 @@
 import json
 import re
 
+from numbers_in_prose import wrong_numbers
+from recording import RESULTS
 from update_readme import PAGES, TABLES, degradation, filled, minutes
 
 
@@ -11,6 +13,11 @@ def test_every_table_is_that_of_the_recorded_runs():
     assert texts == [*map(filled, texts)], "run: python tools/update_readme.py"
     found = re.findall("<!-- measured: (.+) -->", "".join(texts))
     assert sorted(found) == sorted(TABLES)
+
+
+def test_numbers_between_the_tables_are_those_of_the_recorded_runs():
+    for page in PAGES:
+        assert list(wrong_numbers(page.read_text("utf-8"), RESULTS)) == []
 
 
 def test_the_readme_is_read_in_minutes():

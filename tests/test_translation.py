@@ -1,6 +1,7 @@
 """Translations: what must stay, what is stale, and how notebooks are joined."""
 
 import re
+from types import SimpleNamespace
 
 import check_translation
 import lab
@@ -13,6 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from translation import Passage, check, differences, digest, placed, read_prose
 
 CORE = [lesson for lesson in find_lessons() if not is_dive(lesson)]
+ENDED = SimpleNamespace(returncode=0)  # a JupyterLab that was closed again
 TEXTS = {
     "0.1": "# 01 · A lesson\n\nSee [the next](02_b.ipynb), [more](01b_a.ipynb).",
     "1.1": "## 1 · A section\n\nAbout 71.6 %<!-- results: a --> of $x^2$ `code`.",
@@ -157,7 +159,7 @@ def test_lab_is_chinese_only_if_it_is_asked_for(
     monkeypatch.setenv("LANGUAGE", language)  # a desktop's own setting asks nothing
     monkeypatch.setattr(lab, "MY_COURSE", tmp_path)
     monkeypatch.setattr(lab, "find_lessons", lambda folder: CORE[:1])
-    monkeypatch.setattr(lab.subprocess, "run", lambda *args, **options: Ended)
+    monkeypatch.setattr(lab.subprocess, "run", lambda *args, **options: ENDED)
     assert lab.main([]) == 0
     start = nbformat.read(tmp_path / folder / lab.START, as_version=4)
     assert start.cells[0].source.startswith(
@@ -165,10 +167,6 @@ def test_lab_is_chinese_only_if_it_is_asked_for(
     )
     lesson = (tmp_path / folder / f"{CORE[0].stem}.ipynb").read_text("utf-8")
     assert ("<summary>参考答案</summary>" in lesson) == bool(folder)
-
-
-class Ended:
-    returncode = 0
 
 
 def test_the_readers_copy_has_the_same_code_in_both_languages(tmp_path):

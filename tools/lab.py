@@ -25,7 +25,7 @@ from lesson_files import (
 )
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from translation import in_chinese, prose_of, read_prose, translated
+from translation import chinese_is_asked_for, prose_of, read_prose, translated
 
 from course_classroom.edition import CHINESE, edition
 from course_classroom.start_page import overview
@@ -131,7 +131,7 @@ def main(arguments: list[str]) -> int:
     It opens with the start page, which is the course's own and written anew.
     """
     folder, lessons = MY_COURSE, find_lessons(folder=LESSONS)
-    if in_chinese():
+    if chinese_is_asked_for():
         folder, lessons = MY_COURSE / CHINESE, [p for p in lessons if not is_dive(p)]
     print(f"Your copy of the course is in {folder}:")
     try:

@@ -27,7 +27,7 @@ from lesson_files import (
     write_notebook,
 )
 from nbformat import NotebookNode
-from translation import in_chinese, prose_of, write_translated
+from translation import chinese_is_asked_for, prose_of, write_translated
 
 TARGET = ROOT / "build" / "course"
 RESULT_MIME = "application/vnd.resnet-course.result+json"
@@ -175,7 +175,7 @@ def run_course(lessons: Sequence[Path], target: Path = TARGET) -> int:
     chinese = [
         write_translated(lesson, folder)
         for lesson in lessons
-        if in_chinese() and prose_of(lesson).is_file()
+        if chinese_is_asked_for() and prose_of(lesson).is_file()
     ]
     table = f"{page_table(rows)}\n\n{note}"
     site_made = build_site(notebooks, target, table, chinese=chinese)

@@ -11,6 +11,8 @@ from string import Template
 from lesson_files import ROOT, tags_of
 from nbformat import NotebookNode
 
+from course_classroom.start_page import CARD
+
 SITE = ROOT / "site"
 # A page that lies elsewhere in the repository than on the site.
 MOVED = {
@@ -59,9 +61,8 @@ def title_of(notebook: NotebookNode) -> str:
 
 def reading_minutes(notebook: NotebookNode) -> int:
     """Return the reading time that a lesson's card names, 0 where it names none."""
-    card = r"\*\*(?:Reading|阅读)\*\* (\d+) (?:minutes|分钟)"
-    found = re.search(card, notebook.cells[0].source)
-    return int(found[1]) if found else 0
+    found = CARD.search(" ".join(notebook.cells[0].source.split()))
+    return int(found["reading"]) if found else 0
 
 
 def table_rows() -> list[tuple[str, str, str]]:

@@ -25,7 +25,9 @@ from lesson_files import (
 )
 from nbformat import NotebookNode
 
-PROSE = LESSONS / "zh"
+from course_classroom.edition import CHINESE
+
+PROSE = LESSONS / CHINESE
 MARK = re.compile(r"^<!-- (\d+\.\d+|figure \d+) ([0-9a-f]{12}) -->\n", re.M)
 COMMENT = re.compile(r"<!--.*?-->", re.S)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
@@ -144,7 +146,7 @@ def translated(notebook: NotebookNode, prose: dict[str, Passage]) -> NotebookNod
     return result
 
 
-def in_chinese() -> bool:
+def chinese_is_asked_for() -> bool:
     """Return whether LANGUAGE=zh asks for the Chinese lessons."""
     return os.environ.get("LANGUAGE") == "zh"
 
