@@ -1,10 +1,13 @@
-"""The white stem on images with correlated pixels; the test of two views."""
+"""The white stem, convolutions by patches against PyTorch's, the test of two views."""
+
+import copy
 
 import pytest
 import torch
+from torch import nn
 
 from course_utils.models import CifarResNet
-from course_utils.models.fast import BothViews, whiten_stem
+from course_utils.models.fast import BothViews, PatchConv2d, use_patches, whiten_stem
 
 
 @pytest.fixture
@@ -35,6 +38,44 @@ def test_it_is_not_learnt_and_the_rest_is(images):
 def test_more_outputs_than_directions_are_refused(images):
     with pytest.raises(ValueError, match="64 outputs, but its patches have 27"):
         whiten_stem(CifarResNet(8, width=64), images)
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 2, 0)]
+)
+def test_by_patches_outputs_and_gradients_are_those_of_a_convolution(
+    size, stride, padding
+):
+    conv = nn.Conv2d(6, 8, size, stride, padding, bias=False)
+    images = torch.randn(5, 6, 7, 7, requires_grad=True)
+    expected = conv(images)
+    gradient = torch.randn_like(expected)
+    by_patches = PatchConv2d(conv)(images)
+    torch.testing.assert_close(by_patches, expected)
+    inputs = images, conv.weight
+    torch.testing.assert_close(
+        torch.autograd.grad(by_patches, inputs, gradient),
+        torch.autograd.grad(expected, inputs, gradient),
+    )
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_a_network_with_patches_has_the_same_state_and_learns_the_same(images, dtype):
+    usual = CifarResNet(14, shortcut="B", width=8, stem_stride=2, stem_kernel=4)
+    patched = copy.deepcopy(usual)
+    use_patches(patched.layer3)
+    assert sum(isinstance(m, PatchConv2d) for m in patched.modules()) == 4
+    assert patched.state_dict().keys() == usual.state_dict().keys()
+    for model in (usual, patched):
+        model.to(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            logits = model(images[:16, :, :32, :32])
+        logits.float().logsumexp(1).sum().backward()
+    pairs = zip(usual.parameters(), patched.parameters(), strict=True)
+    for expected, found in pairs:
+        assert found.grad.dtype == torch.float32
+        tolerance = {"rtol": 0, "atol": 0.02 * expected.grad.abs().max().item()}
+        torch.testing.assert_close(found.grad, expected.grad, **tolerance)
 
 
 def test_both_views_are_the_mean_of_an_image_and_its_mirror_image(images):

@@ -1,4 +1,4 @@
-"""A wide ResNet-8 at half the resolution, a white stem, Muon; see lesson 03b."""
+"""A wide ResNet at half the resolution, a white stem, Muon; see lesson 03b."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchvision import transforms
 from contenders.stopwatch import Stopwatch
 from course_utils.data.arrays import ImageSplits
 from course_utils.models import CifarResNet
-from course_utils.models.fast import BothViews, whiten_stem
+from course_utils.models.fast import BothViews, use_patches, whiten_stem
 from course_utils.models.modes import amp_dtype
 from course_utils.training import train_one_epoch
 from course_utils.training.recipes import muon_one_cycle
@@ -21,14 +21,22 @@ STEPS = 5  # between two looks at the clock
 CYCLE = 1000  # steps of the schedule, whatever the time
 
 
+def shape_for(minutes: float) -> tuple[int, int, int]:
+    """Return depth, width and batch size: a larger network where there is more time."""
+    if minutes <= 1:
+        return 8, 32, 128
+    return (14, 64, 256) if minutes >= 30 else (8, 64, 128)
+
+
 def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
     """Train until the time is up; the learning rate follows the clock."""
     torch.manual_seed(seed)
-    loader = splits.loaders(128, seed=seed).train
+    depth, width, batch_size = shape_for(watch.budget / 60)
+    loader = splits.loaders(batch_size, seed=seed).train
     batches = chain.from_iterable(repeat(loader))  # epoch after epoch
-    width = 32 if watch.budget <= 60 else 64  # more images in the shortest time
-    model = CifarResNet(8, shortcut="B", width=width, stem_stride=2, stem_kernel=4)
+    model = CifarResNet(depth, shortcut="B", width=width, stem_stride=2, stem_kernel=4)
     whiten_stem(model, next(batches)[0])
+    use_patches(model.layer3)
     model.to(memory_format=torch.channels_last)
     optimizer, scheduler = muon_one_cycle(model, 0.1, CYCLE)
     criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
