@@ -416,7 +416,7 @@ loaders = load_cifar10(session.data_dir).loaders(
 epochs = session.pick(quick=3, full=12)
 model = CifarResNet(8, shortcut="B", width=64, stem_stride=2, stem_kernel=4)
 fast.whiten_stem(model, next(iter(loaders.train))[0])
-fast.use_patches(model.layer3)  # for a processor; the result is the same
+fast.use_patches(model.layer3)  # for a processor; the same up to rounding
 model.to(session.device)
 optimizer, schedule = recipes.muon_one_cycle(model, 0.1, epochs * len(loaders.train))
 train(

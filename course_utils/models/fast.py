@@ -96,7 +96,7 @@ class PatchConv2d(nn.Conv2d):
 
 
 def use_patches(stage: nn.Sequential) -> None:
-    """Replace the convolutions of the stage's blocks by `PatchConv2d`."""
+    """Replace the 3×3 convolutions of the stage's blocks by `PatchConv2d`."""
     for block in stage:
         block.conv1, block.conv2 = PatchConv2d(block.conv1), PatchConv2d(block.conv2)
 
