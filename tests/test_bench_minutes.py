@@ -7,7 +7,8 @@ import bench_minutes
 import numpy as np
 import pytest
 import torch
-from contenders import stopwatch
+from contenders import fast, stopwatch
+from contenders.pace import epochs_that_fit
 from contenders.stopwatch import Point, Stopwatch, TimeIsUp
 from torch import nn
 
@@ -87,10 +88,10 @@ def test_contenders_take_turns_and_long_budgets_have_one_seed():
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_contender_trains_until_its_time_is_up(name, monkeypatch):
+@pytest.fixture
+def splits():
     train, rest = some_images(600), some_images(80, seed=1)
-    splits = ImageSplits(
+    return ImageSplits(
         name="noise",
         source="a test",
         is_photos=False,
@@ -101,8 +102,13 @@ def test_each_contender_trains_until_its_time_is_up(name, monkeypatch):
         mean=(0.5,) * 3,
         std=(0.25,) * 3,
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_contender_trains_until_its_time_is_up(name, splits):
     contender = importlib.import_module(f"contenders.{name}")
-    watch = Stopwatch([0.2, 0.3] if not bench_minutes.CONTENDERS[name] else [0.2], rest)
+    follows_the_clock = bench_minutes.CONTENDERS[name]
+    watch = Stopwatch([0.2] if follows_the_clock else [0.2, 0.3], splits.test)
     with pytest.raises(TimeIsUp):
         contender.run(splits, watch, seed=0)
     assert len(watch.points) == len(watch.marks)
@@ -110,20 +116,56 @@ def test_each_contender_trains_until_its_time_is_up(name, monkeypatch):
     assert watch.points[0].steps > 0
 
 
-def test_what_is_recorded_is_not_measured_again(monkeypatch, tmp_path, capsys):
+@pytest.mark.parametrize(("budget", "epochs"), [(100, 4.136), (20, 0.376)])
+def test_epochs_that_fit_leave_a_reserve(clock, splits, budget, epochs):
+    class Slow(nn.Linear):
+        def forward(self, images):
+            clock.now += 2
+            return super().forward(images.flatten(1))
+
+    watch = Stopwatch([budget])
+    loader = splits.loaders(60).train  # ten batches: 20 seconds an epoch
+    network = Slow(3 * 32 * 32, 10)
+    fitting = epochs_that_fit(network, loader, watch, steps=3)
+    assert fitting == pytest.approx(epochs)  # of what is left after six steps, 94 %
+
+
+@pytest.mark.parametrize(
+    ("fitting", "depth", "width"),
+    [([0.1, 0.02], 8, 16), ([9, 4, 1], 8, 32), ([99, 40, 11, 5], 8, 64)],
+)
+def test_the_fast_network_is_the_largest_with_enough_epochs(
+    fitting, depth, width, splits, monkeypatch
+):
+    answers = iter(fitting)
+    monkeypatch.setattr(fast, "epochs_that_fit", lambda *_, **__: next(answers))
+    model, loader = fast.largest_that_fits(splits, Stopwatch([60]), seed=0)
+    assert model.conv1.out_channels == width
+    assert 6 * len(model.layer1) + 2 == depth
+    assert len(next(iter(loader))[0]) == 128
+
+
+def test_what_is_recorded_on_this_machine_is_not_measured_again(
+    monkeypatch, tmp_path, capsys
+):
     monkeypatch.setenv("COURSE_DATA", "built-in")
     monkeypatch.setattr(bench_minutes, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench_minutes, "machine_of", lambda run: "2-core A(R) @ 3 GHz")
     options = ["--here", "--contenders", "tutorial", "--seeds", "0"]
-    bench_minutes.main([*options, "--minutes", "0.005", "0.01"])
+    options += ["--minutes", "0.005", "0.01"]
+    bench_minutes.main(options)
     (path,) = tmp_path.glob("*.json")
     record = json.loads(path.read_text("utf-8"))
-    assert path.name == "minutes-tutorial-0.005-0.01-seed0.json"
+    assert path.name == "minutes-2-core-a-r-3-ghz-tutorial-0.005-0.01-seed0.json"
     assert record["data"] == "CIFAR-10 sketches"
     assert [
         point["seconds"] >= mark
         for point, mark in zip(record["points"], (0.3, 0.6), strict=True)
     ] == [True, True]
     before = path.read_bytes()
-    bench_minutes.main([*options, "--minutes", "0.005", "0.01"])
+    bench_minutes.main(options)
     assert "is there already" in capsys.readouterr().out
     assert path.read_bytes() == before
+    monkeypatch.setattr(bench_minutes, "machine_of", lambda run: "2-core B")
+    bench_minutes.main(options)
+    assert len(list(tmp_path.glob("*.json"))) == 2

@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from course_utils.models import CifarResNet
+from course_utils.training import muon
 from course_utils.training.muon import Muon, orthogonal
 from course_utils.training.recipes import muon_one_cycle
 
@@ -19,7 +20,8 @@ def kernel():
 @pytest.mark.skipif(
     not hasattr(torch.optim, "Muon"), reason="this PyTorch has no Muon to compare with"
 )
-def test_kernels_take_the_steps_of_pytorchs_muon(kernel):
+def test_kernels_take_the_steps_of_pytorchs_muon(kernel, monkeypatch):
+    monkeypatch.setattr(muon, "amp_dtype", lambda *_: torch.bfloat16)  # as it does
     matrix = nn.Parameter(kernel.detach().flatten(1).clone())
     ours = Muon([kernel], lr=0.1, momentum=0.9)
     theirs = torch.optim.Muon(
@@ -43,6 +45,17 @@ def test_other_parameters_take_nesterovs_step_with_a_running_mean():
     # means 0.2, 0 and 0.16, 2; steps 0.2·1 + 0.8·0.2 = 0.36, 0 and 0.128, 3.6
     expected = torch.tensor([1 - 0.5 * (0.36 + 0.128), 2 - 0.5 * 3.6])
     torch.testing.assert_close(weight.detach(), expected)
+
+
+def test_steps_are_rounded_only_where_bfloat16_is_native(monkeypatch):
+    matrix = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
+    steps = {}
+    for native in (None, torch.float16, torch.bfloat16):
+        monkeypatch.setattr(muon, "amp_dtype", lambda *_, found=native: found)
+        steps[native] = orthogonal(matrix)
+    assert torch.equal(steps[None], steps[torch.float16])
+    gap = (steps[None] - steps[torch.bfloat16]).abs().max()
+    assert 1e-4 < gap < 2e-2
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (64, 16)])

@@ -5,7 +5,7 @@ import re
 
 from numbers_in_prose import wrong_numbers
 from recording import RESULTS
-from update_readme import PAGES, TABLES, degradation, filled, minutes
+from update_readme import PAGES, TABLES, degradation, filled, minutes, minutes_elsewhere
 
 
 def test_every_table_is_that_of_the_recorded_runs():
@@ -43,14 +43,22 @@ def test_runs_of_one_kind_share_a_row(tmp_path):
     )
 
 
-def test_accuracy_by_minutes_has_median_and_range(tmp_path):
+def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
     for seed, scores in ((0, (0.5, 0.7, 0.9)), (1, (0.4, 0.8)), (2, (0.6, 0.9))):
-        run = {
-            "title": "a training",
-            "minutes": [1.0, 3.0, 30.0][: len(scores)],
-            "points": [{"test_accuracy": score} for score in scores],
-        }
-        (tmp_path / f"minutes-a-seed{seed}.json").write_text(json.dumps(run))
-    assert minutes(tmp_path).splitlines()[-1] == (
+        for cores, processor in ((2, "Intel Xeon"), (4, "Other")):
+            run = {
+                "title": "a training",
+                "minutes": [1.0, 3.0, 30.0][: len(scores)],
+                "points": [{"test_accuracy": score / cores * 2} for score in scores],
+                "hardware": f"{cores}-core x86_64 CPU",
+                "processor": processor,
+            }
+            path = tmp_path / f"minutes-{cores}-seed{seed}.json"
+            path.write_text(json.dumps(run))
+    assert minutes(tmp_path).splitlines()[2:] == [
         "| a training | 50.0% (40.0–60.0) | 80.0% (70.0–90.0) | – | 90.0% |"
-    )
+    ]
+    assert minutes_elsewhere(tmp_path).splitlines()[2:] == [
+        "| 4-core Other | a training "
+        "| 25.0% (20.0–30.0) | 40.0% (35.0–45.0) | – | 45.0% |"
+    ]

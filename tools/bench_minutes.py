@@ -8,7 +8,7 @@ starts once Python has imported its libraries: reading the decoded images from d
 building the network count. It stands still while the network is tested. Two of the
 contenders fit their schedule to the time and train anew for each budget; the others
 train once and are tested at each mark. They take turns, seed after seed. Run it again
-after an interruption: what is in results/ is not measured again.
+after an interruption: what is in results/ for this machine is not measured again.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
 import torch
 from contenders.stopwatch import Stopwatch, TimeIsUp
-from recording import RESULTS, is_recorded
+from recording import RESULTS, is_recorded, machine_of
 
 from course_utils.data.cifar10 import load_cifar10
-from course_utils.results import save_result
+from course_utils.results import environment, save_result
 from course_utils.session import find_data_dir
 
+CPU = torch.device("cpu")
 MINUTES = (1.0, 3.0, 10.0, 30.0)
 FIRST_SEED_ONLY = 30.0  # this budget and longer ones
 # Whether a contender's schedule follows the clock, so that each budget is its own run.
@@ -54,8 +56,10 @@ def plan(
 
 
 def file_name(name: str, seed: int, marks: Sequence[float]) -> str:
-    """Return the name of a run's record."""
-    return f"minutes-{name}-{'-'.join(f'{mark:g}' for mark in marks)}-seed{seed}.json"
+    """Return the name of a run's record on this machine."""
+    machine = re.sub(r"[^a-z0-9]+", "-", machine_of(environment(CPU)).lower())
+    minutes = "-".join(f"{mark:g}" for mark in marks)
+    return f"minutes-{machine}-{name}-{minutes}-seed{seed}.json"
 
 
 def measure(name: str, seed: int, marks: Sequence[float]) -> None:
@@ -76,7 +80,7 @@ def measure(name: str, seed: int, marks: Sequence[float]) -> None:
         "points": watch.record(),
     }
     path = RESULTS / file_name(name, seed, marks)
-    save_result(path, result, torch.device("cpu"))
+    save_result(path, result, CPU)
     found = ", ".join(
         f"{point.test_accuracy:.1%} after {point.seconds / 60:.2f} min"
         for point in watch.points

@@ -1,7 +1,9 @@
 """What the tools that record runs share."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from torch import nn
@@ -15,6 +17,7 @@ from course_utils.training import History, train
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 if "COURSE_RESULTS" in os.environ:  # for a rehearsal
     RESULTS = Path(os.environ["COURSE_RESULTS"])
+README_MACHINE = "2-core Intel Xeon"  # whose minutes the README shows
 
 
 def is_recorded(path: Path) -> bool:
@@ -29,14 +32,30 @@ def view_of(backbone: Backbone) -> dict[str, Any]:
     return {key: getattr(backbone, key) for key in ("image_size", "mean", "std")}
 
 
-def accuracy_by_minutes(folder: Path) -> dict[str, dict[float, list[float]]]:
-    """Return the test accuracies of bench_minutes.py: by training, then by minutes."""
-    found: dict[str, dict[float, list[float]]] = {}
+def machine_of(run: Mapping[str, Any]) -> str:
+    """Return where a run was made, as in ``"2-core Intel Xeon"``."""
+    return f"{run['hardware'].split()[0]} {run['processor']}"
+
+
+def accuracy_by_minutes(folder: Path) -> dict[str, dict[str, dict[float, list[float]]]]:
+    """Return test accuracies of bench_minutes.py: by machine, training, minutes.
+
+    The training with the best median comes last.
+    """
+    found: dict[str, dict[str, dict[float, list[float]]]] = {}
     for run in load_results("minutes", folder):
-        marks = found.setdefault(run["title"], {})
+        trainings = found.setdefault(machine_of(run), {})
+        marks = trainings.setdefault(run["title"], {})
         for mark, point in zip(run["minutes"], run["points"], strict=True):
             marks.setdefault(mark, []).append(point["test_accuracy"])
-    return found
+    return {
+        machine: dict(sorted(trainings.items(), key=lambda item: _best(item[1])))
+        for machine, trainings in sorted(found.items())
+    }
+
+
+def _best(marks: Mapping[float, list[float]]) -> float:
+    return max(map(median, marks.values()))
 
 
 def train_to_the_end(

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from course_utils.models.modes import amp_dtype
+
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315  # of the quintic, Jordan et al.
 ITERATIONS = 3
 
@@ -60,13 +62,14 @@ def orthogonal(matrix: Tensor) -> Tensor:
     alone. This one, applied some times, moves them into a band around 1.
 
     Args:
-        matrix: (R, C), float32; computed in bfloat16.
+        matrix: (R, C), float32; computed in bfloat16 on a device that does so natively.
 
     Source: Jordan et al. 2024, Newton-Schulz iteration.
     """
     a, b, c = NEWTON_SCHULZ
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide.bfloat16()
+    native = amp_dtype(matrix.device, "auto") is torch.bfloat16
+    x = wide.bfloat16() if native else wide
     x = x / x.norm().clamp(min=1e-7)  # now no singular value is above 1
     for _ in range(ITERATIONS):
         gram = x @ x.T

@@ -18,11 +18,15 @@ TITLE = "lesson 03"
 
 
 def run(splits: ImageSplits, watch: Stopwatch, seed: int) -> None:
-    """Train for the epochs that fit into the time."""
+    """Train for the epochs that fit into the time, or once on the images that do."""
     torch.manual_seed(seed)
     loaders = splits.loaders(64, seed=seed)
     model = cifar_resnet(8)
-    num_epochs = epochs_that_fit(model, loaders.train, watch)
+    fitting = epochs_that_fit(model, loaders.train, watch)
+    if fitting < 1:
+        number = max(1, int(fitting * len(splits.train.labels)))
+        loaders = splits.loaders(64, seed=seed, train_size=number)
+    num_epochs = max(1, int(fitting))
     watch.steps = num_epochs * len(loaders.train)
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
     train(
