@@ -167,5 +167,7 @@ def test_what_is_recorded_on_this_machine_is_not_measured_again(
     assert "is there already" in capsys.readouterr().out
     assert path.read_bytes() == before
     monkeypatch.setattr(bench_minutes, "machine_of", lambda run: "2-core B")
+    measured = []
+    monkeypatch.setattr(bench_minutes, "measure", lambda *run: measured.append(run))
     bench_minutes.main(options)
-    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert measured == [("tutorial", 0, [0.005, 0.01])]
