@@ -63,6 +63,7 @@ def test_by_patches_outputs_and_gradients_are_those_of_a_convolution(
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
 def test_a_network_with_patches_has_the_same_state_and_learns_the_same(images, dtype):
+    torch.manual_seed(0)
     usual = CifarResNet(14, shortcut="B", width=8, stem_stride=2, stem_kernel=4)
     patched = copy.deepcopy(usual)
     use_patches(patched.layer3)
