@@ -373,11 +373,10 @@ print("without the prefix:", cifar_resnet(8).load_state_dict(state))
 
 # %%
 # Show the recorded accuracy after so many minutes, on two machines
-for machine in ("Intel Xeon", "AMD EPYC"):
+for machine in ("intel-xeon-bfloat16", "amd-epyc"):
     runs = [
         {machine: run["title"], "minutes": minutes, "test": point["test_accuracy"]}
-        for run in load_results("minutes")
-        if run["processor"] == machine
+        for run in load_results(f"minutes-2-core-{machine}")
         for minutes, point in zip(run["minutes"], run["points"], strict=True)
     ]
     runs.sort(key=lambda run: run["minutes"])

@@ -45,13 +45,17 @@ def test_runs_of_one_kind_share_a_row(tmp_path):
 
 def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
     for seed, scores in ((0, (0.5, 0.7, 0.9)), (1, (0.4, 0.8)), (2, (0.6, 0.9))):
-        for cores, processor in ((2, "Intel Xeon"), (4, "Other")):
+        for cores, processor, units in (
+            (2, "Intel Xeon", ["avx512_bf16", "amx_bf16"]),
+            (4, "Intel Xeon", []),
+        ):
             run = {
                 "title": "a training",
                 "minutes": [1.0, 3.0, 30.0][: len(scores)],
                 "points": [{"test_accuracy": score / cores * 2} for score in scores],
                 "hardware": f"{cores}-core x86_64 CPU",
                 "processor": processor,
+                "sixteen_bits": units,
             }
             path = tmp_path / f"minutes-{cores}-seed{seed}.json"
             path.write_text(json.dumps(run))
@@ -59,6 +63,6 @@ def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
         "| a training | 50.0% (40.0–60.0) | 80.0% (70.0–90.0) | – | 90.0% |"
     ]
     assert minutes_elsewhere(tmp_path).splitlines()[2:] == [
-        "| 4-core Other | a training "
+        "| 4-core Intel Xeon | a training "
         "| 25.0% (20.0–30.0) | 40.0% (35.0–45.0) | – | 45.0% |"
     ]

@@ -17,7 +17,7 @@ from course_utils.training import History, train
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 if "COURSE_RESULTS" in os.environ:  # for a rehearsal
     RESULTS = Path(os.environ["COURSE_RESULTS"])
-README_MACHINE = "2-core Intel Xeon"  # whose minutes the README shows
+README_MACHINE = "2-core Intel Xeon, bfloat16"  # whose minutes the README shows
 
 
 def is_recorded(path: Path) -> bool:
@@ -33,8 +33,13 @@ def view_of(backbone: Backbone) -> dict[str, Any]:
 
 
 def machine_of(run: Mapping[str, Any]) -> str:
-    """Return where a run was made, as in ``"2-core Intel Xeon"``."""
-    return f"{run['hardware'].split()[0]} {run['processor']}"
+    """Return where a run was made, as in ``"2-core Intel Xeon, bfloat16"``.
+
+    Processors of one name differ: bfloat16 is named where it is native.
+    """
+    native = any("bf16" in unit for unit in run["sixteen_bits"])
+    name = f"{run['hardware'].split()[0]} {run['processor']}"
+    return f"{name}, bfloat16" if native else name
 
 
 def accuracy_by_minutes(folder: Path) -> dict[str, dict[str, dict[float, list[float]]]]:
