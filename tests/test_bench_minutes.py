@@ -68,7 +68,7 @@ def test_the_clock_stands_still_while_a_network_is_tested(clock):
     assert (watch.points, network.seen) == ([], 0)
     clock.now += 2
     watch.tick(network)
-    assert watch.points == [Point(61.0, 2, pytest.approx(703 / 1203))]
+    assert watch.points == [Point(61.0, 2, 1, pytest.approx(703 / 1203))]
     assert (network.seen, set(network.modes)) == (1203, {False})
     assert network.training
     assert watch.seconds == 61.0

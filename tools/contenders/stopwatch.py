@@ -24,6 +24,7 @@ class Point:
 
     seconds: float
     steps: int
+    parameters: int
     test_accuracy: float
 
 
@@ -72,8 +73,9 @@ class Stopwatch:
     def look(self, network: nn.Module) -> None:
         """Test `network` for the next mark, with the clock standing still."""
         stopped = self.seconds
+        size = sum(parameter.numel() for parameter in network.parameters())
         accuracy = _accuracy(network, self.test)
-        self.points.append(Point(stopped, self.steps, accuracy))
+        self.points.append(Point(stopped, self.steps, size, accuracy))
         self._began = time.perf_counter() - stopped
         if len(self.points) == len(self.marks):
             raise TimeIsUp
