@@ -159,7 +159,7 @@ def fit(model, seed, num_steps, lr):
 # %% tags=["long-run"]
 # Two families, each at several depths, three seeds of each
 DEPTHS = session.pick(quick=(8, 44), full=(8, 20, 56))
-NUM_STEPS = session.pick(quick=120, full=3000)
+NUM_STEPS = session.pick(quick=120, full=1000)
 LR = session.pick(quick=0.005, full=0.05)
 FAMILIES = {"plain": models.cifar_plain, "residual": models.cifar_resnet}
 runs = []

@@ -24,8 +24,8 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (training, three splits) and
 # [lesson 04](04_per_class_evaluation.ipynb) (two networks on the same images).
 #
-# **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about
-# 97 s (two quiet cores), full GPU not measured
+# **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about 97 s
+# (two quiet cores), full GPU about 4 min (an H200 that 16 runs shared)
 
 # %% [markdown]
 # ## Three questions from before

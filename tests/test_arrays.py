@@ -119,6 +119,15 @@ def test_only_training_images_are_augmented():
     assert loaders.train.dataset.augment
 
 
+def test_batches_are_made_where_the_images_lie():
+    # "meta" knows shapes alone; tests/test_gpu.py compares the pixels
+    for loader in splits().loaders(10, device="meta"):
+        images, labels = next(iter(loader))
+        assert (images.device.type, labels.device.type) == ("meta", "cpu")
+        assert images.shape == (10, 3, 32, 32)
+        assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_train_size_takes_the_first_images():
     train = splits().loaders(10, train_size=30).train
     assert len(train.dataset) == 30

@@ -105,6 +105,27 @@ def test_ways_train_the_images_they_count(monkeypatch):
     assert counted == [32, 8, 16]
 
 
+def test_products_are_as_much_work_as_the_steps(monkeypatch):
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        torch.nn.Flatten(),
+        torch.nn.Linear(4 * 32 * 32, 10, bias=False),
+    )
+    conv, linear = 2 * 4 * 27 * 32 * 32, 2 * 4096 * 10
+    # Backward: of the kernel, and of the input where there is something below
+    work = bench_ways.operations(model)
+    assert work == 2 * conv + 3 * linear
+    counted = []
+    monkeypatch.setattr(bench_ways, "timed", lambda number, _: counted.append(number))
+    three = 3 * 2 * bench_ways.SIDE**3
+    bench_ways.products(three, 1.0)()
+    assert counted == [three]
+    monkeypatch.undo()
+    (row,) = bench_cases.against_products(1, number=128)
+    assert row.ours[0] > 0
+    assert row.theirs[0] > 0
+
+
 def test_a_folder_is_predicted_both_ways(monkeypatch):
     monkeypatch.setattr(
         bench_prediction, "peak_mib", lambda folder: len(list(folder.iterdir()))

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from small_training import same_state, without_seconds
 
+from course_utils.data.arrays import ArrayDataset
 from course_utils.metrics import collect_logits
 from course_utils.models import cifar_resnet
 from course_utils.prediction import load_predictor, predict
@@ -82,6 +83,28 @@ def test_torchrun_with_one_rank_trains_and_judges(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rank0.pt").is_file()
+
+
+def test_batches_made_on_a_gpu_are_those_of_the_processor():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+
+    def batch(device):
+        own = torch.Generator().manual_seed(0)
+        data = ArrayDataset(
+            images,
+            np.arange(50),
+            (0.5, 0.4, 0.3),
+            (0.2, 0.2, 0.3),
+            augment=True,
+            generator=own,
+            device=device,
+        )
+        return data.__getitems__(range(50))
+
+    (found, labels), (expected, _) = batch("cuda"), batch("cpu")
+    assert (found.is_cuda, labels.is_cuda) == (True, False)
+    assert torch.allclose(found.cpu(), expected, atol=1e-5)
 
 
 def test_a_model_on_a_gpu_gives_logits_on_the_cpu():

@@ -85,3 +85,46 @@ def test_when_the_time_is_over_what_runs_is_stopped(tmp_path, monkeypatch, capsy
     said = capsys.readouterr().out
     assert "Not finished: Job(tool='a'" in said
     assert "1 not begun, 0 failed" in said
+
+
+def test_a_record_written_just_before_the_end_is_kept(tmp_path, monkeypatch):
+    results, out = tmp_path / "results", tmp_path / "out"
+    results.mkdir()
+    out.mkdir()
+    monkeypatch.setattr(gpu_day, "RESULTS", results)
+    program = (
+        "import pathlib, signal;"
+        f"pathlib.Path({str(results / 'a.json')!r}).write_text('{{}}'); signal.pause()"
+    )
+    command = [sys.executable, "-c", program]
+    monkeypatch.setattr(Job, "command", lambda job, rehearsal: command)
+    times = iter([0, 0])  # began; then until the record is there
+
+    def now():
+        return next(times, 0 if not (results / "a.json").is_file() else 100)
+
+    monkeypatch.setattr(gpu_day.time, "monotonic", now)
+    gpu_day.deal([Job("a", ())], 60, 1, out)
+    assert (out / "a.json").is_file()
+
+
+def test_several_processes_share_the_gpu_by_cudas_service(tmp_path, monkeypatch):
+    log, control = tmp_path / "log", tmp_path / "nvidia-cuda-mps-control"
+    monkeypatch.setattr(gpu_day.shutil, "which", lambda name: None)
+    with gpu_day.shared_gpu():  # there is none
+        assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
+    said = f'echo "$@" >> {log}; echo $CUDA_MPS_PIPE_DIRECTORY >> {log}'
+    control.write_text(f'#!/bin/sh\n{said}\n[ "$1" = -d ] || cat >> {log}\n')
+    control.chmod(0o755)
+    monkeypatch.setattr(gpu_day.shutil, "which", lambda name: str(control))
+    monkeypatch.setattr(gpu_day, "USE_GPU", "")
+    with gpu_day.shared_gpu():
+        folder = os.environ["CUDA_MPS_PIPE_DIRECTORY"]
+        assert log.read_text().splitlines() == ["-d", folder]
+    assert log.read_text().splitlines()[2:] == ["", folder, "quit"]
+    assert not os.path.exists(folder)
+    monkeypatch.setattr(gpu_day, "USE_GPU", "raise SystemExit(1)")
+    with gpu_day.shared_gpu():  # it serves nobody, so nobody is sent there
+        assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ
+    assert log.read_text().splitlines()[-1] == "quit"
+    assert "CUDA_MPS_PIPE_DIRECTORY" not in os.environ

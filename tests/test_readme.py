@@ -51,18 +51,23 @@ def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
         ):
             run = {
                 "title": "a training",
+                "seed": seed,
                 "minutes": [1.0, 3.0, 30.0][: len(scores)],
                 "points": [{"test_accuracy": score / cores * 2} for score in scores],
                 "hardware": f"{cores}-core x86_64 CPU",
                 "processor": processor,
                 "sixteen_bits": units,
             }
-            path = tmp_path / f"minutes-{cores}-seed{seed}.json"
-            path.write_text(json.dumps(run))
+            name = f"minutes-{cores}-seed{seed}.json"
+            (tmp_path / name).write_text(json.dumps(run))
+            # The same seed, in a run that stopped earlier, which does not count
+            shorter = run | {"minutes": [1.0], "points": [{"test_accuracy": 0.1}]}
+            for first_or_last in ("minutes-0", "minutes-9"):
+                (tmp_path / f"{first_or_last}-{name}").write_text(json.dumps(shorter))
     assert minutes(tmp_path).splitlines()[2:] == [
         "| a training | 50.0% (40.0–60.0) | 80.0% (70.0–90.0) | – | 90.0% |"
     ]
     assert minutes_elsewhere(tmp_path).splitlines()[2:] == [
-        "| 4-core Intel Xeon | a training "
+        "| 4-core Intel Xeon, float32 | a training "
         "| 25.0% (20.0–30.0) | 40.0% (35.0–45.0) | – | 45.0% |"
     ]

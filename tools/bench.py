@@ -38,6 +38,7 @@ CASES: dict[str, Callable[[int], list[Row]]] = {
     "c": bench_cases.data_path,
     "h": bench_cases.against_forward,
     "i": against_one_by_one,
+    "j": bench_cases.against_products,
 }
 HEADS = (
     "case",

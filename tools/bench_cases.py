@@ -17,11 +17,15 @@ from bench_ways import (
     array_loader,
     judging,
     loading,
+    operations,
     per_image_loader,
     plain_training,
+    products,
     steps_alone,
     training,
 )
+
+from course_utils.models import resnet18
 
 EPOCH = 12_800 if DEVICE.type == "cuda" else 1_280  # images; the GPU needs more
 
@@ -103,7 +107,8 @@ def against_steps(repeats: int, number: int = EPOCH) -> list[Row]:
 
 def data_path(repeats: int, number: int = 20_000) -> list[Row]:
     """(c) Making batches: `ArrayDataset` against per-image transforms."""
-    ways = [loading(array_loader(number)), loading(per_image_loader(number // 10))]
+    ours = array_loader(number, device=torch.device("cpu"))
+    ways = [loading(ours), loading(per_image_loader(number // 10))]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     found = interleave(ways, repeats)
@@ -117,3 +122,14 @@ def against_forward(repeats: int, number: int = 10_000) -> list[Row]:
     ways = [judging(number, bare=bare) for bare in (False, True)]
     name = "collect_logits against a bare forward pass, shipped weights"
     return [Row(name, *interleave(ways, repeats), 1 / 1.1)]
+
+
+def against_products(repeats: int, number: int = EPOCH // 10) -> list[Row]:
+    """(j) Steps of a ResNet-18 against products of large matrices, alike in work."""
+    model = resnet18(num_classes=10, stem="cifar")
+    work = operations(model)
+    ways = [steps_alone(number, model=model), products(number, work)]
+    found = interleave(ways, repeats)
+    rate = statistics.median(found[1]) * work / 1e12
+    name = "operations a second: steps of ResNet-18 against matrix products"
+    return [Row(name, *found, note=f"products: {rate:.3g} · 10¹² operations a second")]

@@ -15,6 +15,7 @@ from contenders.pillow_images import PillowImages, usual_transform
 from torch import nn
 from torch.optim import SGD
 from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils.data.arrays import ArrayDataset, LabelledImages, already_collated
 from course_utils.metrics import collect_logits
@@ -28,6 +29,7 @@ MEAN, STD = (0.4911, 0.4821, 0.4466), (0.2451, 0.2426, 0.2603)
 BATCH_SIZE = 128
 VAL_SIZE = 8  # images; `train` validates, the plain loop does not
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+SIDE = 8192 if DEVICE.type == "cuda" else 1024  # of matrices that keep it busy
 
 
 def random_data(number: int) -> LabelledImages:
@@ -37,9 +39,11 @@ def random_data(number: int) -> LabelledImages:
     return LabelledImages(images, rng.integers(0, 10, number))
 
 
-def array_loader(number: int, batch_size: int = BATCH_SIZE) -> DataLoader:
+def array_loader(
+    number: int, batch_size: int = BATCH_SIZE, device: torch.device = DEVICE
+) -> DataLoader:
     """Return the course's loader of `number` images, augmented by whole batches."""
-    data = ArrayDataset(*random_data(number), MEAN, STD, augment=True)
+    data = ArrayDataset(*random_data(number), MEAN, STD, augment=True, device=device)
     return DataLoader(data, batch_size, shuffle=True, collate_fn=already_collated)
 
 
@@ -59,7 +63,7 @@ def optimizer_of(model: nn.Module) -> SGD:
     return SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
 
 
-def timed(number: int, work: Callable[[], object]) -> float:
+def timed(number: float, work: Callable[[], object]) -> float:
     """Return images a second of `work`, which deals with `number` of them."""
     began = time.perf_counter()
     work()
@@ -113,14 +117,17 @@ def plain_training(loader: DataLoader) -> Way:
     return lambda: timed(len(loader.dataset), epoch)
 
 
-def steps_alone(number: int, batch_size: int = BATCH_SIZE) -> Way:
+def steps_alone(
+    number: int, batch_size: int = BATCH_SIZE, model: nn.Module | None = None
+) -> Way:
     """Return a way that repeats the steps of `train` on one batch, nothing else.
 
     Args:
         number: Images to count; the steps are ``number // batch_size``.
         batch_size: Images a step.
+        model: What is trained; default ResNet-20.
     """
-    model = cifar_resnet(20).to(DEVICE, memory_format=torch.channels_last)
+    model = (model or cifar_resnet(20)).to(DEVICE, memory_format=torch.channels_last)
     optimizer = optimizer_of(model)
     dtype = amp_dtype(DEVICE, "auto")
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=dtype is torch.float16)
@@ -140,6 +147,32 @@ def steps_alone(number: int, batch_size: int = BATCH_SIZE) -> Way:
             scaler.update()
 
     return lambda: timed(number, steps)
+
+
+def operations(model: nn.Module) -> float:
+    """Return the operations of a training step an image; a multiply-add is two."""
+    images = torch.randn(2, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        model(images).sum().backward()
+    return counter.get_total_flops() / len(images)
+
+
+def products(number: int, operations: float) -> Way:
+    """Return a way that multiplies matrices, with the operations of so many images.
+
+    Args:
+        number: Images; rounded to whole products.
+        operations: Of one image.
+    """
+    dtype = amp_dtype(DEVICE, "auto") or torch.float32
+    left, right = (torch.randn(SIDE, SIDE, device=DEVICE, dtype=dtype) for _ in "ab")
+    count = max(1, round(number * operations / (2 * SIDE**3)))
+
+    def multiply() -> None:
+        for _ in range(count):
+            left @ right
+
+    return lambda: timed(count * 2 * SIDE**3 / operations, multiply)
 
 
 def judging(number: int, *, bare: bool) -> Way:

@@ -35,24 +35,29 @@ def view_of(backbone: Backbone) -> dict[str, Any]:
 def machine_of(run: Mapping[str, Any]) -> str:
     """Return where a run was made, as in ``"2-core Intel Xeon, bfloat16"``.
 
-    Processors of one name differ: bfloat16 is named where it is native.
+    Processors of one name differ: the type that `train` computes in there is named.
     """
     native = any("bf16" in unit for unit in run["sixteen_bits"])
-    name = f"{run['hardware'].split()[0]} {run['processor']}"
-    return f"{name}, bfloat16" if native else name
+    cores, processor = run["hardware"].split()[0], run["processor"]
+    return f"{cores} {processor}, {'bfloat16' if native else 'float32'}"
 
 
 def accuracy_by_minutes(folder: Path) -> dict[str, dict[str, dict[float, list[float]]]]:
     """Return test accuracies of bench_minutes.py: by machine, training, minutes.
 
-    The training with the best median comes last.
+    Of two runs with one seed, the one with more marks counts. The training with the
+    best median comes last.
     """
-    found: dict[str, dict[str, dict[float, list[float]]]] = {}
-    for run in load_results("minutes", folder):
-        trainings = found.setdefault(machine_of(run), {})
-        marks = trainings.setdefault(run["title"], {})
+    seeds: dict[tuple[str, str, float], dict[int, float]] = {}
+    runs = load_results("minutes", folder)
+    for run in sorted(runs, key=lambda run: len(run["minutes"])):
         for mark, point in zip(run["minutes"], run["points"], strict=True):
-            marks.setdefault(mark, []).append(point["test_accuracy"])
+            key = machine_of(run), run["title"], mark
+            seeds.setdefault(key, {})[run["seed"]] = point["test_accuracy"]
+    found: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for (machine, title, mark), by_seed in seeds.items():
+        marks = found.setdefault(machine, {}).setdefault(title, {})
+        marks[mark] = list(by_seed.values())
     return {
         machine: dict(sorted(trainings.items(), key=lambda item: _best(item[1])))
         for machine, trainings in sorted(found.items())

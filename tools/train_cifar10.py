@@ -45,9 +45,13 @@ DEPTHS = {"resnet18": 18, "resnet18-imagenet-stem": 18, "wide8": 8}
 BATCH_SIZE = 128
 
 
-def make_loaders(splits: ImageSplits, seed: int, train_size: int) -> Loaders:
+def make_loaders(
+    splits: ImageSplits, seed: int, train_size: int, device: torch.device
+) -> Loaders:
     """Return this process's loaders: its part of the data where there are several."""
-    whole = splits.loaders(BATCH_SIZE, seed=seed + rank(), train_size=train_size)
+    whole = splits.loaders(
+        BATCH_SIZE, seed=seed + rank(), train_size=train_size, device=device
+    )
     if not dist.is_initialized():
         return whole
     return Loaders(
@@ -84,7 +88,7 @@ def run(options: argparse.Namespace) -> Path:
     if options.record and is_recorded(recorded):
         return recorded
     folder = session.runs_dir / options.study / name
-    loaders = make_loaders(splits, options.seed, size)
+    loaders = make_loaders(splits, options.seed, size, device)
     loaders.train.dataset.augment = not options.no_augmentation
     model = NETWORKS[options.network](options.depth).to(device)
     model.to(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from functools import partial
 from pathlib import Path
 
 from recording import README_MACHINE, accuracy_by_minutes
@@ -77,17 +78,18 @@ def degradation(folder: Path) -> str:
 
 
 def gpu(folder: Path) -> str:
-    """Return the table of the runs on one GPU: the ablation, and both stems."""
+    """Return the table of the runs on one GPU: ablation, both stems, fast recipe."""
     groups: dict[tuple, list[Result]] = {}
-    for run in load_results("ablation", folder) + load_results("stem", folder):
+    studies = ("ablation", "stem", "fast")
+    for run in [run for study in studies for run in load_results(study, folder)]:
         if "search" not in run["study"]:
-            key = run["study"], run["depth"], run["epochs"], run["lr"]
+            key = run["study"], run["hardware"], run["depth"], run["epochs"], run["lr"]
             groups.setdefault(key, []).append(run)
     rows = [
         (*key, len(runs), mean_and_range([run["test_accuracy"] for run in runs], ".1%"))
         for key, runs in groups.items()
     ]
-    heads = ("study", "layers", "epochs", "rate", "seeds", "test accuracy")
+    heads = ("study", "GPU", "layers", "epochs", "rate", "seeds", "test accuracy")
     return markdown_table(heads, rows)
 
 
@@ -142,9 +144,9 @@ def median_and_range(values: list[float]) -> str:
     return f"{middle} ({100 * min(values):.1f}–{100 * max(values):.1f})"
 
 
-def bench(folder: Path) -> str:
-    """Return the table of the recorded benchmark, without what it compares no more."""
-    record = json.loads((folder / "bench.json").read_text("utf-8"))
+def bench(folder: Path, name: str = "bench") -> str:
+    """Return the table of a recorded benchmark, without what it compares no more."""
+    record = json.loads((folder / f"{name}.json").read_text("utf-8"))
     rows = [
         (
             f"({row['case']}) {row['name']}",
@@ -168,6 +170,7 @@ TABLES = {
     "minutes": minutes,
     "minutes elsewhere": minutes_elsewhere,
     "bench": bench,
+    "bench gpu": partial(bench, name="gpu-bench"),
 }
 
 

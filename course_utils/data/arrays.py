@@ -37,6 +37,8 @@ class ArrayDataset(Dataset):
         generator: Source of the augmentation's randomness; ``None`` is PyTorch's
             global one.
         info: What a checkpoint should remember of the data; see `ImageSplits`.
+        device: Where the images lie and batches of them are made; labels stay on the
+            processor, where `train` looks at them. On a GPU the loader has no workers.
 
     Raises:
         ValueError: If the arrays' shapes, types or lengths do not fit.
@@ -55,17 +57,18 @@ class ArrayDataset(Dataset):
         augment: bool = False,
         generator: torch.Generator | None = None,
         info: dict[str, Any] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         check_images(images)
         if len(images) != len(labels):
             raise ValueError(
                 f"{len(images)} images but {len(labels)} labels; give one label each."
             )
-        self.images = torch.from_numpy(np.ascontiguousarray(images))
+        self.images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
         self.labels = torch.from_numpy(np.asarray(labels, dtype=np.int64))
         # Over whole rows of pixels: a (3,) mean and std would be far slower.
         width = images.shape[2]
-        mean, std = torch.tensor(mean), torch.tensor(std)
+        mean, std = torch.tensor(mean, device=device), torch.tensor(std, device=device)
         self.scale = (1 / (255 * std)).repeat(width)  # (W * 3,)
         self.shift = (-mean / std).repeat(width)
         self.augment = augment
@@ -83,7 +86,8 @@ class ArrayDataset(Dataset):
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         """Return float32 (B, 3, H, W), channels last in memory, and int64 (B,)."""
         index = torch.as_tensor(indices)
-        images = self.images.index_select(0, index)  # (B, H, W, 3), uint8
+        chosen = index.to(self.images.device, non_blocking=True)
+        images = self.images.index_select(0, chosen)  # (B, H, W, 3), uint8
         if self.augment:
             images = self._crop_and_flip(images)
         rows = images.flatten(2).float().mul_(self.scale).add_(self.shift)
@@ -91,16 +95,17 @@ class ArrayDataset(Dataset):
 
     def _crop_and_flip(self, images: Tensor) -> Tensor:
         batch, height, width, _ = images.shape
+        on = {"device": images.device}
         padded = F.pad(images, (0, 0, *[PADDING] * 4))
-
-        def draw(high: int) -> Tensor:
-            return torch.randint(high, (batch, 1), generator=self.generator)
-
-        rows = draw(2 * PADDING + 1) + torch.arange(height)  # (B, H)
-        columns = draw(2 * PADDING + 1) + torch.arange(width)  # (B, W)
-        flipped = draw(2).bool()
-        columns = torch.where(flipped, columns.flip(1), columns)
-        first = torch.arange(batch)[:, None, None] * padded[0, :, :, 0].numel()
+        drawn = [
+            torch.randint(high, (batch, 1), generator=self.generator)
+            for high in (2 * PADDING + 1, 2 * PADDING + 1, 2)
+        ]
+        down, right, flipped = torch.stack(drawn).to(**on, non_blocking=True)
+        rows = down + torch.arange(height, **on)  # (B, H)
+        columns = right + torch.arange(width, **on)  # (B, W)
+        columns = torch.where(flipped.bool(), columns.flip(1), columns)
+        first = torch.arange(batch, **on)[:, None, None] * padded[0, :, :, 0].numel()
         pixels = first + rows[:, :, None] * padded.shape[2] + columns[:, None, :]
         chosen = padded.view(-1, 3).index_select(0, pixels.flatten())
         return chosen.view(images.shape)
@@ -172,7 +177,12 @@ class ImageSplits:
         }
 
     def loaders(
-        self, batch_size: int, *, seed: int = 0, train_size: int | None = None
+        self,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        train_size: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> Loaders:
         """Return the loaders of the three splits.
 
@@ -180,6 +190,8 @@ class ImageSplits:
             batch_size: Images a batch; the last batch of an epoch may be shorter.
             seed: Seed of the training order and of the augmentation.
             train_size: Use only the first `train_size` training images.
+            device: Where batches are made. On a GPU that is where the network is: all
+                images have to fit into its memory.
 
         Raises:
             ValueError: If `batch_size` or `train_size` is not positive.
@@ -192,7 +204,13 @@ class ImageSplits:
         def loader(pair: LabelledImages, random: bool) -> DataLoader:
             own = generator if random else None
             data = ArrayDataset(
-                *pair, self.mean, self.std, augment=random, generator=own, info=info
+                *pair,
+                self.mean,
+                self.std,
+                augment=random,
+                generator=own,
+                info=info,
+                device=device,
             )
             return DataLoader(
                 data, batch_size, random, generator=own, collate_fn=already_collated
