@@ -23,7 +23,7 @@
 # `Bottleneck`, solid and dashed shortcuts, BatchNorm.
 #
 # **Reading** 44 minutes · **exercises** 25 minutes · **run time** quick CPU about 16 s
-# (two quiet cores), full GPU about 27 s (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 27 s (shared H200)
 
 # %% [markdown]
 # ## Three questions from before

@@ -25,7 +25,7 @@
 # **Know first:** [Lesson 02](02_full_network.ipynb).
 #
 # **Reading** 22 minutes · **run time** quick CPU about 20 s (two quiet cores), full GPU
-# about 38 s (an H200 that 16 runs shared)
+# about 38 s (shared H200)
 
 # %% tags=["setup"]
 from itertools import pairwise

@@ -27,7 +27,7 @@
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
 #
 # **Reading** 28 minutes · **run time** quick CPU about 25 s (two quiet cores), full GPU
-# about 3.3 min (an H200 that 16 runs shared)
+# about 3.3 min (shared H200)
 
 # %% tags=["setup"]
 import time
@@ -251,15 +251,14 @@ else:
     print(f"On {session.device.type} there is no cuDNN: the switch does nothing here.")
 
 # %% [markdown]
-# What does a GPU bring? Recorded on one H200: a ResNet-18, trained on 45 000 photos
-# with the optimiser and the smoothing of section 5, took
-# 2.0 minutes<!-- results: fast-resnet18-photos-45000-seed0 minutes --> for 16 epochs
-# and had 90.9 %<!-- results: fast-resnet18-photos-45000-seed0 test_accuracy --> of the
-# test images right. There `train` on a ResNet-20 reached
+# What does a GPU bring? Recorded on an H200: a ResNet-18 with section 5's optimiser
+# took 2.0 minutes<!-- results: fast-resnet18-photos-45000-seed0 minutes --> for 16
+# epochs of 45 000 photos; 90.9 %<!-- results: fast-resnet18-photos-45000-seed0
+# test_accuracy --> of the test images were right. There `train` on a ResNet-20 reached
 # 0.42<!-- results: gpu-bench rows.3.ratio --> times the speed of its steps alone: the
-# process that starts the steps made the batches, too. Remedies: worker processes that
-# prepare batches ahead (`num_workers`), in memory that the GPU reads directly
-# (`pin_memory=True`); or the whole set on the GPU (`loaders(…, device="cuda")`).
+# process that starts the steps made the batches. Remedies: worker processes that
+# prepare batches (`num_workers`), in memory that the GPU reads directly
+# (`pin_memory=True`); or all on the GPU (`loaders(…, device="cuda")`).
 #
 # **So what:** on a GPU, look for what makes it wait: the clock, `.item()`, the loader.
 

@@ -25,7 +25,7 @@
 # `eval()`) and [lesson 02](02_full_network.ipynb) (logits).
 #
 # **Reading** 41 minutes · **exercises** 25 minutes · **run time** quick CPU about 20 s
-# (two quiet cores), full GPU about 36 s (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 36 s (shared H200)
 
 # %% [markdown]
 # ## Three questions from before

@@ -24,7 +24,7 @@
 # the same images).
 #
 # **Reading** 28 minutes · **exercises** 8 minutes · **run time** quick CPU about 36 s
-# (two quiet cores), full GPU about 3 min (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 3 min (shared H200)
 
 # %% [markdown]
 # Somebody claims to be half a point better, on 2 000 test images and one seed: after

@@ -26,7 +26,7 @@
 # [04](04_per_class_evaluation.ipynb) (intervals, two networks on the same images).
 #
 # **Reading** 33 minutes · **exercises** 25 minutes · **run time** quick CPU about 70 s
-# (two quiet cores), full GPU about 2 min (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 2 min (shared H200)
 
 # %% [markdown]
 # ## Three questions from before

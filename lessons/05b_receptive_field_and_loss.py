@@ -22,7 +22,7 @@
 # **Know first:** [Lesson 05](05_visualisation.ipynb) (feature maps, Grad-CAM).
 #
 # **Reading** 22 minutes · **exercises** 5 minutes · **run time** quick CPU about 30 s
-# (two quiet cores), full GPU about 83 s (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 83 s (shared H200)
 
 # %% [markdown]
 # Three pictures of networks mislead easily: the bright spot on a heat map, the valley

@@ -25,7 +25,7 @@
 # [lesson 04](04_per_class_evaluation.ipynb) (two networks on the same images).
 #
 # **Reading** 40 minutes · **exercises** 25 minutes · **run time** quick CPU about 97 s
-# (two quiet cores), full GPU about 4 min (an H200 that 16 runs shared)
+# (two quiet cores), full GPU about 4 min (shared H200)
 
 # %% [markdown]
 # ## Three questions from before

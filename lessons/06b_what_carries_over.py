@@ -23,7 +23,7 @@
 # fine-tuning, freezing).
 #
 # **Reading** 21 minutes · **run time** quick CPU about 57 s (two quiet cores), full GPU
-# about 4.4 min (an H200 that 16 runs shared)
+# about 4.4 min (shared H200)
 
 # %% [markdown]
 # Somebody tells you "early layers are general, freeze them", or "this network has 97 %

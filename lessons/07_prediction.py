@@ -24,8 +24,8 @@
 # **Know first:** [Lesson 04](04_per_class_evaluation.ipynb) (confidence) and
 # [Lesson 06](06_transfer_learning.ipynb) (the flowers, transforms).
 #
-# **Reading** 37 minutes · **exercises** 25 minutes · **run time** quick CPU about 26 s
-# (two quiet cores), full GPU about 37 s (an H200 that 16 runs shared)
+# **Reading** 38 minutes · **exercises** 25 minutes · **run time** quick CPU about 26 s
+# (two quiet cores), full GPU about 37 s (shared H200)
 
 # %% [markdown]
 # ## Three questions from before

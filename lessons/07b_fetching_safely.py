@@ -22,7 +22,7 @@
 # **Know first:** [Lesson 07](07_prediction.ipynb) (one photo, a folder, the web).
 #
 # **Reading** 23 minutes · **run time** quick CPU about 11 s (two quiet cores), full GPU
-# about 17 s (an H200 that 16 runs shared)
+# about 17 s (shared H200)
 
 # %% [markdown]
 # Put a network behind a web page, and strangers decide what your program opens and whom
