@@ -32,6 +32,7 @@ from PIL import Image
 from recording import RESULTS
 
 from course_utils.data.cifar10 import load_cifar10
+from course_utils.data.layout import CIFAR10_CLASSES
 from course_utils.session import find_data_dir
 
 TOOLS = Path(__file__).resolve().parent
@@ -50,8 +51,8 @@ ABLATION = {  # what differs, the rate that was best on validation photos, the o
 STEMS = {"cifar": "resnet18", "imagenet": "resnet18-imagenet-stem"}
 USE_GPU = "import torch; torch.ones(1).cuda()"
 TINY = {  # what a rehearsal adds to a tool's command
-    "train_cifar10.py": ["--epochs", "1", "--train-size", "128"],
-    "train_imagenet200.py": ["--epochs", "1", "--train-size", "256"],
+    "train_cifar10.py": ["--epochs", "1", "--train-size", "32"],
+    "train_imagenet200.py": ["--epochs", "1", "--train-size", "32"],
     "bench.py": ["--repeats", "1", "--only", "b"],
 }
 
@@ -226,18 +227,21 @@ def deal(
 def rehearse() -> int:
     """Run a job of every kind on this machine, tiny; return the exit status.
 
-    CIFAR-10 is the built-in drawings; ImageNet's classes are two of noise.
+    Both data sets are a few hundred images of noise.
     """
     rng = np.random.default_rng(0)
+    sets = (
+        ("imagenet32", ("train", "val"), "ab", 300),
+        ("cifar10", ("train", "test"), CIFAR10_CLASSES, 30),
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part, label, number in itertools.product(
-            ("train", "val"), "ab", range(300)
-        ):
-            path = folder / "data" / "imagenet32" / part / label / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(path)
+        for kind, parts, labels, count in sets:
+            for part, label, number in itertools.product(parts, labels, range(count)):
+                path = folder / "data" / kind / part / label / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(path)
         (folder / "results").mkdir()
         environment = {
             "COURSE_RESULTS": str(folder / "results"),
