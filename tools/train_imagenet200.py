@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from recording import RESULTS, is_recorded, train_to_the_end
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from course_utils._engine.cache import load_or_make
 from course_utils.data.arrays import (
+    ArrayDataset,
     LabelledImages,
     Loaders,
     already_collated,
@@ -43,37 +44,13 @@ def load_part(folder: Path, classes: Sequence[str]) -> LabelledImages:
     return LabelledImages(**load_or_make(key, lambda: decode(listed, 32)._asdict()))
 
 
-class OnDevice(Dataset):
-    """Images that live where the network lives, and are augmented there in batches."""
-
-    def __init__(
-        self,
-        part: LabelledImages,
-        mean: Sequence[float],
-        std: Sequence[float],
-        device: torch.device,
-        *,
-        augment: bool,
-        info: dict,
-    ) -> None:
-        images, labels = map(torch.from_numpy, part)
-        self.images, self.labels = images.to(device), labels
-        self.mean, self.std = (
-            torch.tensor(values, device=device)[:, None, None] for values in (mean, std)
-        )
-        self.augment, self.info = augment, info
-
-    def __len__(self) -> int:
-        return len(self.labels)
+class RandomCrops(ArrayDataset):
+    """Images of which each batch shows other parts, at times mirrored."""
 
     def __getitems__(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return images float32 (B, 3, 32, 32) on the device, labels int64 (B,)."""
-        index = torch.as_tensor(indices)
-        images = self.images[index.to(self.images.device)].permute(0, 3, 1, 2)
-        images = (images.float() / 255 - self.mean) / self.std
-        if self.augment:
-            images = cropped_and_flipped(images)
-        return images, self.labels[index]
+        images, labels = super().__getitems__(indices)
+        return cropped_and_flipped(images), labels
 
 
 def cropped_and_flipped(images: Tensor) -> Tensor:
@@ -119,8 +96,8 @@ def run(
         "train_size": len(order),
     }
     own = {"device": session.device, "info": info}
-    fitted = OnDevice(train_part, mean, std, **own, augment=True)
-    judged = OnDevice(val_part, mean, std, **own, augment=False)
+    fitted = RandomCrops(*train_part, mean, std, **own)
+    judged = ArrayDataset(*val_part, mean, std, **own)
     train_loader = DataLoader(fitted, BATCH_SIZE, True, collate_fn=already_collated)
     val_loader = DataLoader(judged, 1000, collate_fn=already_collated)
     model = CifarResNet(20, len(classes), "B", width=width, stem_stride=2)
