@@ -48,16 +48,16 @@ def accuracy_by_minutes(folder: Path) -> dict[str, dict[str, dict[float, list[fl
     Of two runs with one seed, the one with more marks counts. The training with the
     best median comes last.
     """
-    seeds: dict[tuple[str, str, float], dict[int, float]] = {}
+    accuracy: dict[tuple[str, str, float, int], float] = {}
     runs = load_results("minutes", folder)
     for run in sorted(runs, key=lambda run: len(run["minutes"])):
         for mark, point in zip(run["minutes"], run["points"], strict=True):
-            key = machine_of(run), run["title"], mark
-            seeds.setdefault(key, {})[run["seed"]] = point["test_accuracy"]
+            key = machine_of(run), run["title"], mark, run["seed"]
+            accuracy[key] = point["test_accuracy"]
     found: dict[str, dict[str, dict[float, list[float]]]] = {}
-    for (machine, title, mark), by_seed in seeds.items():
+    for (machine, title, mark, _), value in accuracy.items():
         marks = found.setdefault(machine, {}).setdefault(title, {})
-        marks[mark] = list(by_seed.values())
+        marks.setdefault(mark, []).append(value)
     return {
         machine: dict(sorted(trainings.items(), key=lambda item: _best(item[1])))
         for machine, trainings in sorted(found.items())
