@@ -46,8 +46,8 @@ def test_runs_of_one_kind_share_a_row(tmp_path):
 def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
     for seed, scores in ((0, (0.5, 0.7, 0.9)), (1, (0.4, 0.8)), (2, (0.6, 0.9))):
         for cores, processor, units in (
-            (2, "Intel Xeon", ["avx512_bf16", "amx_bf16"]),
-            (4, "Intel Xeon", []),
+            (2, "AMD EPYC", []),
+            (4, "AMD EPYC", ["avx512_bf16"]),
         ):
             run = {
                 "title": "a training",
@@ -68,6 +68,6 @@ def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
         "| a training | 50.0% (40.0–60.0) | 80.0% (70.0–90.0) | – | 90.0% |"
     ]
     assert minutes_elsewhere(tmp_path).splitlines()[2:] == [
-        "| 4-core Intel Xeon, float32 | a training "
+        "| 4-core AMD EPYC, bfloat16 | a training "
         "| 25.0% (20.0–30.0) | 40.0% (35.0–45.0) | – | 45.0% |"
     ]

@@ -148,14 +148,14 @@ def test_the_fast_recipe_is_measured_with_each_ingredients_absence(
     monkeypatch.setattr(train_cifar10, "run", scored)
     fast_ablation.main(["everything", "sgd"])
     runs = [(run.name, run.seed, run.muon) for run in made]
-    rates = [("everything-lr0.05", 0), ("everything-lr0.1", 0), ("everything-lr0.2", 0)]
+    rates = [(f"everything-lr{rate}", 0) for rate in (0.05, 0.1, 0.2, 0.4)]
     rates += [("everything-lr0.2", 1), ("everything-lr0.2", 2)]
-    assert runs[:5] == [(*rate, True) for rate in rates]
-    assert {(run.muon, run.white_stem) for run in made[5:]} == {(False, True)}
+    assert runs[:6] == [(*rate, True) for rate in rates]
+    assert {(run.muon, run.white_stem) for run in made[6:]} == {(False, True)}
 
 
 def test_the_fast_recipe_trains_on_a_white_stem_that_stays(runs):
-    few = ["--epochs", "1", "--train-size", "256", "--network", "wide8"]
+    few = ["--epochs", "1", "--train-size", "256", "--network", "fast8"]
     train_cifar10.main([*few, "--muon", "--white-stem", "--label-smoothing", "0.1"])
     (folder,) = (runs / "pretrained").iterdir()
     result = json.loads((folder / "result.json").read_text("utf-8"))

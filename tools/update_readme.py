@@ -93,6 +93,21 @@ def gpu(folder: Path) -> str:
     return markdown_table(heads, rows)
 
 
+def ingredients(folder: Path) -> str:
+    """Return the table of the fast recipe without one ingredient, at its best rate."""
+    groups: dict[tuple[str, float], list[Result]] = {}
+    for run in load_results("ingredients", folder):
+        name, _ = run["study"].removeprefix("ingredients-").rsplit("-lr", 1)
+        groups.setdefault((name, run["lr"]), []).append(run)
+    views = "test_accuracy", "test_accuracy_both_views"
+    rows = [
+        (*key, len(runs), *(mean_and_range([r[v] for r in runs], ".1%") for v in views))
+        for key, runs in groups.items()
+        if len(runs) > 1  # a rate that was not the best has one seed
+    ]
+    return markdown_table(("recipe", "rate", "seeds", "one view", "both views"), rows)
+
+
 def transfer(folder: Path) -> str:
     """Return the table of lesson 06's ways to train, by number of photos."""
     groups: dict[tuple, list[Result]] = {}
@@ -166,6 +181,7 @@ TABLES = {
     "weights": weights,
     "degradation": degradation,
     "gpu": gpu,
+    "ingredients": ingredients,
     "transfer": transfer,
     "minutes": minutes,
     "minutes elsewhere": minutes_elsewhere,
