@@ -32,13 +32,13 @@ from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
 from course_utils.training.distributed import device_of_rank, loader_of_this_rank, rank
 from course_utils.training.recipes import muon_one_cycle
 
-NETWORKS = {  # of a depth, which the last three do not choose
-    "residual": cifar_resnet,
-    "plain": cifar_plain,
-    "resnet18": lambda _: resnet18(num_classes=10, stem="cifar"),
-    "resnet18-imagenet-stem": lambda _: resnet18(num_classes=10),
-    "fast8": lambda _: CifarResNet(  # of the fast recipe, as narrow as for one minute
-        8, shortcut="B", width=16, stem_stride=2, stem_kernel=4
+NETWORKS = {  # of a depth and a width, which only some choose
+    "residual": lambda depth, _: cifar_resnet(depth),
+    "plain": lambda depth, _: cifar_plain(depth),
+    "resnet18": lambda *_: resnet18(num_classes=10, stem="cifar"),
+    "resnet18-imagenet-stem": lambda *_: resnet18(num_classes=10),
+    "fast8": lambda _, width: CifarResNet(  # of the fast recipe
+        8, shortcut="B", width=width, stem_stride=2, stem_kernel=4
     ),
 }
 DEPTHS = {"resnet18": 18, "resnet18-imagenet-stem": 18, "fast8": 8}
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> Path:
     folder = session.runs_dir / options.study / name
     loaders = make_loaders(splits, options.seed, size, device)
     loaders.train.dataset.augment = not options.no_augmentation
-    model = NETWORKS[options.network](options.depth).to(device)
+    model = NETWORKS[options.network](options.depth, options.width).to(device)
     model.to(memory_format=torch.channels_last)
     if options.white_stem:
         whiten_stem(model, next(iter(loaders.train))[0].to(device))
@@ -145,6 +145,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--name", help="of the run; default: network and depth")
     parser.add_argument("--network", choices=NETWORKS, default="residual")
     parser.add_argument("--depth", type=int, default=20, help="6n + 2")
+    parser.add_argument("--width", type=int, default=16, help="of fast8 only")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
