@@ -5,7 +5,15 @@ import re
 
 from numbers_in_prose import wrong_numbers
 from recording import RESULTS
-from update_readme import PAGES, TABLES, degradation, filled, minutes, minutes_elsewhere
+from update_readme import (
+    PAGES,
+    TABLES,
+    degradation,
+    filled,
+    ingredients,
+    minutes,
+    minutes_elsewhere,
+)
 
 
 def test_every_table_is_that_of_the_recorded_runs():
@@ -41,6 +49,20 @@ def test_runs_of_one_kind_share_a_row(tmp_path):
         "| CIFAR-10 photos, 100 images, 2 epochs | plain 8 | 2 "
         "| 0.60 (0.50 to 0.70) | 45.0% (40.0% to 50.0%) |"
     )
+
+
+def test_an_ingredient_has_the_rate_that_was_trained_with_more_than_one_seed(tmp_path):
+    for lr, seed, accuracy in ((0.1, 0, 0.9), (0.2, 0, 0.5), (0.2, 1, 0.7)):
+        run = {
+            "study": f"ingredients-no-stem-lr{lr}",
+            "lr": lr,
+            "test_accuracy": accuracy,
+            "test_accuracy_both_views": accuracy + 0.1,
+        }
+        (tmp_path / f"ingredients-{lr}-{seed}.json").write_text(json.dumps(run))
+    assert ingredients(tmp_path).splitlines()[2:] == [
+        "| no-stem | 0.2 | 2 | 60.0% (50.0% to 70.0%) | 70.0% (60.0% to 80.0%) |"
+    ]
 
 
 def test_accuracy_by_minutes_has_median_and_range_of_each_machine(tmp_path):
