@@ -88,6 +88,20 @@ def test_images_of_a_batch_are_cropped_independently():
     assert len({image.numpy().tobytes() for image in batch}) > 30
 
 
+def test_without_padding_images_are_only_mirrored():
+    image = random_images(1)
+    data = ArrayDataset(
+        image.repeat(400, axis=0), np.zeros(400), MEAN, STD, augment=True, padding=0
+    )
+    torch.manual_seed(0)
+    found = data.__getitems__(range(400))[0]
+    straight = ArrayDataset(image, np.zeros(1), MEAN, STD)[0][0]
+    as_it_is = (found == straight).flatten(1).all(1)
+    mirrored = (found == straight.flip(2)).flatten(1).all(1)
+    assert (as_it_is | mirrored).all()
+    assert 150 < mirrored.sum() < 250
+
+
 def test_images_that_are_not_square():
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
     plain = ArrayDataset(images, np.zeros(3), (0, 0, 0), (1, 1, 1))

@@ -131,18 +131,25 @@ def test_epochs_that_fit_leave_a_reserve(clock, splits, budget, epochs):
 
 
 @pytest.mark.parametrize(
-    ("fitting", "depth", "width"),
-    [([0.1, 0.02], 8, 16), ([9, 4, 1], 8, 32), ([99, 40, 11, 5], 8, 64)],
+    ("fitting", "depth", "width", "padding"),
+    [
+        ([0.1, 0.02], 8, 16, 0),
+        ([9, 3.9, 1], 8, 32, 0),
+        ([30, 9, 2.8], 8, 32, 2),
+        ([99, 40, 9, 5], 8, 64, 2),
+        ([99, 60, 30, 20], 14, 64, 4),
+    ],
 )
 def test_the_fast_network_is_the_largest_with_enough_epochs(
-    fitting, depth, width, splits, monkeypatch
+    fitting, depth, width, padding, splits, monkeypatch
 ):
     answers = iter(fitting)
     monkeypatch.setattr(fast, "epochs_that_fit", lambda *_, **__: next(answers))
     model, loader = fast.largest_that_fits(splits, Stopwatch([60]), seed=0)
     assert model.conv1.out_channels == width
     assert 6 * len(model.layer1) + 2 == depth
-    assert len(next(iter(loader))[0]) == 128
+    assert len(next(iter(loader))[0]) == (256 if depth == 14 else 128)
+    assert loader.dataset.padding == padding
 
 
 def test_what_is_recorded_on_this_machine_is_not_measured_again(

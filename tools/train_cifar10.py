@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from course_utils.data.arrays import ImageSplits, Loaders
 from course_utils.data.cifar10 import load_cifar10
 from course_utils.models import CifarResNet, cifar_plain, cifar_resnet, resnet18
-from course_utils.models.fast import BothViews, whiten_stem
+from course_utils.models.fast import BothViews
 from course_utils.results import of_training, save_result
 from course_utils.session import start
 from course_utils.training import amp_dtype, evaluate, sgd_one_cycle
@@ -90,10 +90,9 @@ def run(options: argparse.Namespace) -> Path:
     folder = session.runs_dir / options.study / name
     loaders = make_loaders(splits, options.seed, size, device)
     loaders.train.dataset.augment = not options.no_augmentation
+    loaders.train.dataset.padding = options.padding
     model = NETWORKS[options.network](options.depth, options.width).to(device)
     model.to(memory_format=torch.channels_last)
-    if options.white_stem:
-        whiten_stem(model, next(iter(loaders.train))[0].to(device))
     if dist.is_initialized():
         model = DistributedDataParallel(model)
     steps = options.epochs * len(loaders.train)
@@ -112,6 +111,7 @@ def run(options: argparse.Namespace) -> Path:
         "study": f"{options.study}-{own_name}",
         "network": options.network,
         "depth": DEPTHS.get(options.network, options.depth),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "data": f"{splits.name} {kind}",
         "train_size": size,
         "seed": options.seed,
@@ -121,8 +121,8 @@ def run(options: argparse.Namespace) -> Path:
         "optimizer": type(optimizer).__name__,
         "weight_decay": 0 if options.muon else options.weight_decay,
         "label_smoothing": options.label_smoothing,
-        "white_stem": options.white_stem,
         "augmented": not options.no_augmentation,
+        "padding": options.padding,
         "schedule": "constant" if options.constant_rate else "one cycle",
         "test_accuracy": test.accuracy,
         "test_accuracy_both_views": evaluate(BothViews(model), loaders.test).accuracy,
@@ -150,10 +150,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=0.2, help="highest of the cycle")
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--muon", action="store_true", help="in place of SGD")
-    parser.add_argument("--white-stem", action="store_true", help="of fast8 only")
     parser.add_argument("--label-smoothing", type=float, default=0.0)
     parser.add_argument("--constant-rate", action="store_true", help="no cycle")
     parser.add_argument("--no-augmentation", action="store_true")
+    parser.add_argument("--padding", type=int, default=4, help="0: flips alone")
     parser.add_argument("--train-size", type=int, help="images to fit; default all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--record", action="store_true", help="also into results/")

@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader, Dataset
 from course_utils._engine.checks import check_at_least_one
 
 Batch = tuple[Tensor, Tensor]
-PADDING = 4  # pixels of black border before the random crop
 
 
 def check_images(images: np.ndarray) -> None:
@@ -33,7 +32,8 @@ class ArrayDataset(Dataset):
         labels: int (N,).
         mean: Mean of each channel, pixel values in [0, 1].
         std: Standard deviation of each channel, likewise.
-        augment: Whether to crop at random (padding 4) and flip, image by image.
+        augment: Whether to crop at random and flip, image by image.
+        padding: Pixels of black border before the random crop; 0 leaves the flips.
         generator: Source of the augmentation's randomness; ``None`` is PyTorch's
             global one.
         info: What a checkpoint should remember of the data; see `ImageSplits`.
@@ -55,6 +55,7 @@ class ArrayDataset(Dataset):
         std: Sequence[float],
         *,
         augment: bool = False,
+        padding: int = 4,
         generator: torch.Generator | None = None,
         info: dict[str, Any] | None = None,
         device: torch.device | str = "cpu",
@@ -72,6 +73,7 @@ class ArrayDataset(Dataset):
         self.scale = (1 / (255 * std)).repeat(width)  # (W * 3,)
         self.shift = (-mean / std).repeat(width)
         self.augment = augment
+        self.padding = padding
         self.generator = generator
         self.info = info
 
@@ -96,10 +98,10 @@ class ArrayDataset(Dataset):
     def _crop_and_flip(self, images: Tensor) -> Tensor:
         batch, height, width, _ = images.shape
         on = {"device": images.device}
-        padded = F.pad(images, (0, 0, *[PADDING] * 4))
+        padded = F.pad(images, (0, 0, *[self.padding] * 4))
         drawn = [
             torch.randint(high, (batch, 1), generator=self.generator)
-            for high in (2 * PADDING + 1, 2 * PADDING + 1, 2)
+            for high in (2 * self.padding + 1, 2 * self.padding + 1, 2)
         ]
         down, right, flipped = torch.stack(drawn).to(**on, non_blocking=True)
         rows = down + torch.arange(height, **on)  # (B, H)

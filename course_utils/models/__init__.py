@@ -3,7 +3,7 @@
 resnet      `resnet18` to `resnet152`, `resnext…`: torchvision's names and weights
 cifar       `cifar_resnet`, and `cifar_plain`, its twin without shortcuts
 compare     `first_difference`: where two networks begin to disagree
-fast        parts of lesson 03b's recipe: `whiten_stem`, `BothViews`
+fast        parts of lesson 03b's recipe: `use_patches`, `BothViews`
 modes       a network's device, its mode, and in how many bits it computes
 """
 
