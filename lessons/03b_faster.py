@@ -26,7 +26,7 @@
 #
 # **Know first:** [Lesson 03](03_cifar10_training.ipynb) (the loop, schedules).
 #
-# **Reading** 28 minutes · **run time** quick CPU about 25–120 s (two quiet cores),
+# **Reading** 28 minutes · **run time** quick CPU about 110 s (two quiet cores),
 # full GPU about 3.3 min (shared H200)
 
 # %% tags=["setup"]
